@@ -1,0 +1,23 @@
+"""Business days: from the zone of the settings to moments in UTC and back."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, time, timedelta, timezone
+from zoneinfo import ZoneInfo
+
+
+def start_of(day: date, zone: str) -> datetime:
+    """First moment (UTC, closed) of the business day; the day ends, open, at the next one's start."""
+    return datetime.combine(day, time(), tzinfo=ZoneInfo(zone)).astimezone(timezone.utc)
+
+
+def hours_of(day: date, zone: str) -> list[datetime]:
+    """The full UTC hours of the business day, ascending: 23 to 25 of them. The first lies at or before its start."""
+    first = start_of(day, zone).replace(minute=0)
+    last = start_of(day + timedelta(days=1), zone)
+    return [first + timedelta(hours=n) for n in range(-(-(last - first) // timedelta(hours=1)))]
+
+
+def yesterday(zone: str) -> date:
+    """The newest business day that has ended."""
+    return datetime.now(ZoneInfo(zone)).date() - timedelta(days=1)

@@ -1,0 +1,138 @@
+"""Named streaming queries: their checkpoints and epochs, a clean stop, and their progress in the log."""
+
+from __future__ import annotations
+
+import logging
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from types import FrameType
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.streaming.listener import (
+    QueryIdleEvent,
+    QueryProgressEvent,
+    QueryStartedEvent,
+    QueryTerminatedEvent,
+    StreamingQueryListener,
+)
+from pyspark.sql.streaming.query import StreamingQuery
+
+from recsys.errors import ConfigError
+from recsys.io import Warehouse
+from recsys.log import event as event_
+from recsys.tables import BATCHES
+
+AVAILABLE_NOW = "available-now"
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """A query's checkpoint. A new one is a new epoch, so that what it writes wins over what an older one wrote."""
+
+    path: str
+    epoch: int
+    began: datetime | None  # start of its first committed batch
+
+
+def checkpoint(warehouse: Warehouse, root: str, query: str, rebuild: bool = False) -> Checkpoint:
+    """The newest checkpoint of the query; with `rebuild`, or where there is none, the next epoch's."""
+    newest = _newest_epoch(warehouse.spark, f"{root.rstrip('/')}/{query}")
+    epoch = 0 if newest is None else newest + rebuild
+    began = None
+    if warehouse.exists(BATCHES):
+        rows = warehouse.spark.read.format("delta").load(warehouse.path(BATCHES))
+        first = rows.where((F.col("query") == query) & (F.col("epoch") == epoch)).agg(F.min("started_at")).first()
+        began = first[0] if first else None
+    return Checkpoint(path=f"{root.rstrip('/')}/{query}/epoch={epoch}", epoch=epoch, began=began)
+
+
+def _newest_epoch(spark: SparkSession, folder: str) -> int | None:
+    jvm = spark._jvm
+    path = jvm.org.apache.hadoop.fs.Path(folder)  # type: ignore[union-attr]
+    files = path.getFileSystem(spark._jsparkSession.sessionState().newHadoopConf())
+    if not files.exists(path):
+        return None
+    names = [str(status.getPath().getName()) for status in files.listStatus(path)]
+    return max((int(name.partition("=")[2]) for name in names if name.startswith("epoch=")), default=None)
+
+
+def start(
+    rows: DataFrame,
+    write: Callable[[DataFrame, int], None],
+    *,
+    name: str,
+    point: Checkpoint,
+    trigger: str,
+    mode: str = "append",
+) -> StreamingQuery:
+    """Start a named query. `trigger` is `available-now` or an interval such as `5 seconds`."""
+    writer = rows.writeStream.queryName(name).outputMode(mode).foreachBatch(write)
+    writer = writer.option("checkpointLocation", point.path)
+    if trigger == AVAILABLE_NOW:
+        return writer.trigger(availableNow=True).start()
+    if not trigger[:1].isdigit():
+        raise ConfigError(f"--trigger {trigger!r} is neither {AVAILABLE_NOW!r} nor an interval such as '5 seconds'.")
+    return writer.trigger(processingTime=trigger).start()
+
+
+@contextmanager
+def stopping_cleanly(queries: Sequence[StreamingQuery]) -> Iterator[None]:
+    """On SIGTERM and SIGINT, let each query end its running batch and stop."""
+
+    def stop(signum: int, _: FrameType | None) -> None:
+        event_(log, "stopping after the running batches", signal=signal.Signals(signum).name)
+        for query in queries:
+            _finish(query)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _finish(query: StreamingQuery, patience_s: float = 60.0, step_s: float = 0.1) -> None:
+    waited = 0.0
+    while query.isActive and query.status["isTriggerActive"] and waited < patience_s:
+        query.awaitTermination(step_s)  # type: ignore[arg-type]
+        waited += step_s
+    query.stop()
+
+
+def wait(queries: Sequence[StreamingQuery], poll_s: float = 0.5) -> None:
+    """Wait until all queries have ended; the first failure stops the others and is raised."""
+    with stopping_cleanly(queries):
+        while any(query.isActive for query in queries):
+            for query in queries:
+                query.awaitTermination(poll_s)  # type: ignore[arg-type]
+                if query.exception():
+                    for other in queries:
+                        other.stop()
+
+
+class ProgressLog(StreamingQueryListener):
+    """One log line for each batch of each query: rows, rate and milliseconds."""
+
+    def onQueryStarted(self, event: QueryStartedEvent) -> None:  # noqa: N802
+        """Log the query's name."""
+        event_(log, "query started", query=event.name)
+
+    def onQueryProgress(self, event: QueryProgressEvent) -> None:  # noqa: N802
+        """Log the batch."""
+        p = event.progress
+        rate = round(p.processedRowsPerSecond or 0)
+        fields = {"query": p.name, "batch": p.batchId, "rows": p.numInputRows, "rows_per_s": rate}
+        event_(log, "batch done", **fields, ms=p.batchDuration)
+
+    def onQueryIdle(self, event: QueryIdleEvent) -> None:  # noqa: N802
+        """Nothing new: no line."""
+
+    def onQueryTerminated(self, event: QueryTerminatedEvent) -> None:  # noqa: N802
+        """Log the end; a failure's text is raised by `wait`."""
+        event_(log, "query ended", id=str(event.id))
