@@ -1,0 +1,1 @@
+"""From a source's rows to clean events: mapping, cleaning, rejection, dedupe."""

@@ -1,0 +1,177 @@
+"""Pseudonyms, event ids, and the exact count of input rows."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyspark import AccumulatorParam, SparkContext, TaskContext
+from pyspark.accumulators import Accumulator
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.functions import arrow_udf
+
+from recsys.events.mapping import Mapping
+from recsys.events.parse import ORDINAL
+from recsys.events.source import CORRUPT, FILE
+from recsys.pseudonyms import pseudonymiser
+
+Tally = dict[tuple[int, int], int]
+
+
+class RowTally(AccumulatorParam[Tally]):
+    """Rows by (batch, partition). A task that is run again overwrites its own count, so retries change nothing."""
+
+    def zero(self, value: Tally) -> Tally:
+        """No rows."""
+        return {}
+
+    def addInPlace(self, value1: Tally, value2: Tally) -> Tally:  # noqa: N802  (Spark's name)
+        """Take over the newer counts."""
+        value1.update(value2)
+        return value1
+
+
+def row_tally(context: SparkContext) -> Accumulator[Tally]:
+    """A counter for `identified`."""
+    return context.accumulator({}, RowTally())
+
+
+def take(tally: Accumulator[Tally], batch: int) -> int:
+    """The rows of a batch; forgets all batches up to it."""
+    rows = sum(n for (b, _), n in tally.value.items() if b == batch)
+    tally.value = {key: n for key, n in tally.value.items() if key[0] > batch}
+    return rows
+
+
+def identified(rows: DataFrame, mapping: Mapping, key_file: str, tally: Accumulator[Tally]) -> DataFrame:
+    """Replace ids of persons by pseudonyms, add `event_id` and, for rows with reasons, `raw`; normalise the query.
+
+    `rows` is the output of `parse.typed`. The raw ids do not outlive this function.
+    """
+    person = arrow_udf(_pseudonyms(key_file), "string")
+    counted = arrow_udf(_counted_pseudonyms(key_file, tally), "string")
+    rows = rows.withColumns({"user_id": counted("user_id"), "session_id": person("session_id")})
+    if mapping.query:
+        rows = rows.withColumn("query", arrow_udf(normalised, "string")("query"))
+    bad = F.size("reasons") > 0
+    digest = _digest(mapping)
+    if mapping.id.columns and mapping.id.equal_rows == "repetition":
+        nth = arrow_udf(_occurrence, "int")(digest, F.col(FILE))
+        digest = F.when(nth > 1, F.concat_ws("/", digest, nth)).otherwise(digest)
+    place = F.when(F.col(ORDINAL) > 0, F.concat_ws("#", digest, ORDINAL)).otherwise(digest)
+    # An unusable row must not be dropped as somebody's duplicate, so it gets an id of its own, the same on a retry.
+    own = arrow_udf(_own_ids, "string")(bad, F.unix_micros("ingest_time"))
+    rows = rows.withColumn("event_id", F.when(bad, own).otherwise(place))
+    masked = arrow_udf(_mask(mapping, key_file), "string")(_raw_json(mapping), F.col(f"src_{CORRUPT}"))
+    rows = rows.withColumn("raw", F.when(bad, masked)).withColumn("origin", F.lit(mapping.name))
+    return rows.select(*(name for name in rows.columns if not name.startswith(("src_", "_"))))
+
+
+def _digest(mapping: Mapping) -> Column:
+    """The source's id where it has one; else 128 bits of SHA-256 over the columns, persons as pseudonyms."""
+    if mapping.id.column:
+        return F.col(f"src_{mapping.id.column}")
+    persons = {}
+    for name, text in (("session_id", mapping.session), ("user_id", mapping.user)):
+        if text:
+            persons[text.column] = F.col(name)
+    parts = [F.coalesce(persons.get(c, F.col(f"src_{c}")), F.lit("\x00")) for c in mapping.id.columns]
+    return F.substring(F.sha2(F.concat_ws("\x1f", *parts), 256), 1, 32)
+
+
+def _raw_json(mapping: Mapping) -> Column:
+    open_columns = [name for name in mapping.columns() if name not in mapping.persons()]
+    fields = [F.col(f"src_{name}").alias(name) for name in open_columns]
+    names = {text.column: our for our, text in (("session_id", mapping.session), ("user_id", mapping.user)) if text}
+    fields += [F.col(our).alias(column) for column, our in names.items()]
+    return F.to_json(F.struct(*fields))
+
+
+def normalised(text: pa.Array) -> pa.Array:
+    """NFKC, lower case, single blanks, none at the ends."""
+    return pc.utf8_lower(normalised_case(text))
+
+
+def normalised_case(text: pa.Array) -> pa.Array:
+    """NFKC, single blanks, none at the ends; letters keep their case."""
+    composed = pc.utf8_normalize(text, form="NFKC")
+    return pc.utf8_trim_whitespace(pc.replace_substring_regex(composed, pattern=r"\s+", replacement=" "))
+
+
+def _pseudonyms(key_file: str):  # type: ignore[no-untyped-def]  # noqa: ANN202  (Spark reads the inner hints)
+    def hashed(ids: Iterator[pa.Array]) -> Iterator[pa.Array]:
+        for chunk in ids:
+            yield _hash_array(chunk, key_file)
+
+    return hashed
+
+
+def _counted_pseudonyms(key_file: str, tally: Accumulator[Tally]):  # type: ignore[no-untyped-def]  # noqa: ANN202
+    def hashed(ids: Iterator[pa.Array]) -> Iterator[pa.Array]:
+        rows = 0
+        for chunk in ids:
+            rows += len(chunk)
+            yield _hash_array(chunk, key_file)
+        task = TaskContext.get()
+        batch = task.getLocalProperty("streaming.sql.batchId") if task else None
+        if task and batch is not None:
+            tally.add({(int(batch), task.partitionId()): rows})
+
+    return hashed
+
+
+def _hash_array(ids: pa.Array, key_file: str) -> pa.Array:
+    hashed = pseudonymiser(key_file)
+    encoded = ids.dictionary_encode()
+    names = pa.array([None if i is None else hashed(i) for i in encoded.dictionary.to_pylist()], pa.string())
+    return names.take(encoded.indices)
+
+
+def _mask(mapping: Mapping, key_file: str):  # type: ignore[no-untyped-def]  # noqa: ANN202
+    """A function that picks the row's JSON, or the unreadable line with the values of its person columns replaced."""
+    persons = [re.compile(rf'("{re.escape(name)}"\s*:\s*"?)([^",}}]+)') for name in mapping.persons()]
+    readable = mapping.format.type == "json"
+
+    def masked(rows: pa.Array, lines: pa.Array) -> pa.Array:
+        hashed = pseudonymiser(key_file)
+        out = []
+        for row, line in zip(rows.to_pylist(), lines.to_pylist(), strict=True):
+            if line is None:
+                out.append(row)
+                continue
+            if not readable:  # a broken csv line has no field names to find the ids by
+                out.append(f"{len(line)} characters, {hashed(line)}")
+                continue
+            for pattern in persons:
+                line = pattern.sub(lambda found: found.group(1) + hashed(found.group(2)), line)
+            out.append(line)
+        return pa.array(out, pa.string())
+
+    return masked
+
+
+def _own_ids(rows: Iterator[tuple[pa.Array, pa.Array]]) -> Iterator[pa.Array]:
+    """An id for each bad row: batch time, partition, place in the partition. Others get NULL."""
+    task = TaskContext.get()
+    partition, place = (task.partitionId() if task else 0), 0
+    for bad, micros in rows:
+        out = []
+        for is_bad, at in zip(bad.to_pylist(), micros.to_pylist(), strict=True):
+            place += 1
+            out.append(f"rejected/{at}/{partition}/{place}" if is_bad else None)
+        yield pa.array(out, pa.string())
+
+
+def _occurrence(digests: Iterator[tuple[pa.Array, pa.Array]]) -> Iterator[pa.Array]:
+    """How many equal rows of the same file came before, plus one. A file is read by one task unless it is split."""
+    seen: Counter[tuple[str, str]] = Counter()
+    for ids, files in digests:
+        out = []
+        for key in zip(ids.to_pylist(), files.to_pylist(), strict=True):
+            seen[key] += 1
+            out.append(seen[key])
+        yield pa.array(out, pa.int32())

@@ -1,0 +1,137 @@
+"""Typing and policies, worked by hand on single rows."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyspark.sql import Row, SparkSession
+
+from recsys.config import Settings, parse
+from recsys.errors import ConfigError
+from recsys.events.mapping import Mapping
+from recsys.events.parse import typed
+from recsys.events.source import CORRUPT, FILE
+
+BASE: dict[str, Any] = {
+    "name": "shop",
+    "format": {"type": "csv"},
+    "id": {"column": "id"},
+    "time": {"column": "at"},
+    "known": {"delay_s": 0},
+    "behaviour": {"column": "kind", "values": {"C*": "cart", "3": "purchase", "s": "search", "v": "view"}},
+    "item": {"column": "item", "nulls": ["none"], "reject": ["POST*"]},
+    "user": {"column": "user", "strip_suffix": ".0"},
+    "price": {"column": "price", "scale": 100},
+}
+NAMES = ("id", "at", "kind", "item", "user", "price", "list", "prices")
+GOOD = {"id": "1", "at": "2026-01-02T03:04:05Z", "kind": "v", "item": "a", "user": "7.0", "price": "2.55"}
+
+
+def one(spark: SparkSession, changes: dict[str, Any], **row: str | None) -> Row:
+    return every(spark, changes, **row)[0]
+
+
+def every(spark: SparkSession, changes: dict[str, Any], **row: str | None) -> list[Row]:
+    mapping = parse(Mapping, BASE | changes, "test")
+    cells = {name: (GOOD | row).get(name) for name in NAMES}
+    schema = ", ".join(f"{name} string" for name in (*NAMES, CORRUPT, FILE))
+    raw = spark.createDataFrame([(*cells.values(), row.get(CORRUPT), "f")], schema)
+    return typed(raw, mapping, Settings()).collect()
+
+
+def test_a_good_row(spark: SparkSession) -> None:
+    row = one(spark, {})
+    assert row["reasons"] == []
+    assert (row["behaviour"], row["item_id"], row["user_id"]) == ("view", "a", "7")
+    assert (row["price_minor"], row["quantity"], row["imputed"]) == (255, 1, [])
+    assert row["event_time"] == datetime(2026, 1, 2, 3, 4, 5)
+    assert row["known_at"] == row["event_time"]
+
+
+@pytest.mark.parametrize(
+    ("cells", "reasons"),
+    [
+        ({"at": ""}, ["missing:event_time"]),
+        ({"at": "yesterday"}, ["bad_time"]),
+        ({"at": "2199-01-01T00:00:00Z"}, ["in_the_future"]),
+        ({"kind": "x"}, ["unknown_behaviour"]),
+        ({"item": "none"}, ["missing:item_id"]),
+        ({"item": "none", "kind": "s"}, []),
+        ({"item": "POSTAGE"}, ["excluded:item_id"]),
+        ({"item": "a" * 513}, ["too_long:item_id"]),
+        ({"price": "cheap"}, ["not_a_number:price_minor"]),
+        ({"price": "NaN"}, ["not_a_number:price_minor"]),
+        ({"price": "1e999"}, ["not_a_number:price_minor"]),
+        ({"price": None}, []),
+        ({"at": "x", "kind": "x", "item": None}, ["bad_time", "unknown_behaviour", "missing:item_id"]),
+        ({CORRUPT: "{oops"}, ["unreadable"]),
+    ],
+)
+def test_every_fault_is_a_reason(spark: SparkSession, cells: dict[str, str | None], reasons: list[str]) -> None:
+    assert one(spark, {}, **cells)["reasons"] == reasons
+
+
+@pytest.mark.parametrize(
+    ("policy", "price", "minor", "imputed", "reasons"),
+    [
+        ({"missing": 9}, None, 9, ["price_minor"], []),
+        ({"missing": "reject"}, "", None, [], ["missing:price_minor"]),
+        ({"outliers": [{"low": 0}]}, "-1", -100, [], ["out_of_range:price_minor"]),
+        ({"outliers": [{"low": 1, "action": "missing"}]}, "0", None, ["price_minor"], []),
+        ({"outliers": [{"high": 500, "action": "clip"}]}, "7.5", 500, ["price_minor"], []),
+        ({"outliers": [{"high": 500, "action": "clip"}]}, "5", 500, [], []),
+        ({"only_for": ["cart"]}, "1", None, [], []),
+    ],
+)
+def test_number_policies(
+    spark: SparkSession, policy: dict[str, Any], price: str, minor: int, imputed: list[str], reasons: list[str]
+) -> None:
+    row = one(spark, {"price": {"column": "price", "scale": 100, **policy}}, price=price)
+    assert (row["price_minor"], row["imputed"], row["reasons"]) == (minor, imputed, reasons)
+
+
+@pytest.mark.parametrize(
+    ("form", "zone", "text"),
+    [
+        ("iso", "UTC", "2026-07-01T10:00:00Z"),
+        ("iso", "Europe/London", "2026-07-01T11:00:00"),
+        ("iso", "Europe/London", "2026-07-01T12:00:00+02:00"),
+        ("epoch_s", "UTC", "1782900000"),
+        ("epoch_ms", "UTC", "1782900000000"),
+        ("epoch_us", "UTC", "1782900000000000"),
+        ("dd.MM.yyyy HH:mm", "Europe/London", "01.07.2026 11:00"),
+    ],
+)
+def test_times_and_zones(spark: SparkSession, form: str, zone: str, text: str) -> None:
+    row = one(spark, {"time": {"column": "at", "format": form, "timezone": zone}}, at=text)
+    assert row["event_time"] == datetime(2026, 7, 1, 10)
+
+
+def test_too_late_is_measured_from_when_it_was_known(spark: SparkSession) -> None:
+    live = one(spark, {"known": {}}, at="2001-01-01T00:00:00Z")
+    history = one(spark, {}, at="2001-01-01T00:00:00Z")
+    assert (live["reasons"], history["reasons"]) == (["too_late"], [])
+
+
+def test_a_list_becomes_rows_with_places_and_prices(spark: SparkSession) -> None:
+    changes = {
+        "expand": {"column": "list", "prices": "prices"},
+        "price": {"column": "prices", "scale": 100},
+    }
+    rows = every(spark, changes, item="b", kind="C1", list="a|b|c", prices="1|2|3")
+    found = [(r["behaviour"], r["item_id"], r["position"], r["price_minor"]) for r in rows]
+    assert found == [("cart", "b", None, 200), *[("impression", i, n, 100 * n) for n, i in enumerate("abc", 1)]]
+
+
+def test_an_undeclared_behaviour_is_refused(spark: SparkSession) -> None:
+    with pytest.raises(ConfigError, match=r"behaviour 'veiw' is not declared\. Did you mean 'view'\?"):
+        one(spark, {"behaviour": {"constant": "veiw"}})
+
+
+def test_sign_is_dropped_only_for_the_named_behaviours(spark: SparkSession, tmp_path: Path) -> None:
+    changes = {"price": {"column": "price", "scale": 100, "absolute_for": ["cart"], "outliers": [{"low": 0}]}}
+    assert one(spark, changes, kind="C9", price="-3")["price_minor"] == 300
+    assert one(spark, changes, kind="v", price="-3")["reasons"] == ["out_of_range:price_minor"]
