@@ -1,0 +1,1 @@
+"""The jobs: each declares what it reads and writes, and calls `recsys`."""
