@@ -1,0 +1,51 @@
+"""Stream behaviours: `source -> events` (with rejected rows and item tiles) and `events -> user_profiles`.
+
+With --trigger available-now it reads what is there and ends; with an interval both queries run until SIGTERM.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from recsys import queries
+from recsys.events import ingest
+from recsys.features import stream
+from recsys.job import Context, Job, run
+from recsys.tables import EVENTS
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """The job's own options."""
+    parser.add_argument("--trigger", default=queries.AVAILABLE_NOW, help="available-now, or an interval: '5 seconds'")
+    parser.add_argument("--rebuild", action="store_true", help="new checkpoint and epoch for user_profiles")
+
+
+JOB = Job(
+    name="stream",
+    about=__doc__,
+    reads=("source", "events"),
+    writes=("events", "rejected_events", "item_tiles", "user_profiles", "batches"),
+    arguments=arguments,
+)
+
+
+def main(context: Context) -> None:
+    """Run both queries: one after the other for available-now, side by side for an interval."""
+    settings, warehouse, trigger = context.settings, context.warehouse, context.arguments.trigger
+    root = settings.checkpoints
+    context.spark.streams.addListener(queries.ProgressLog())
+    point = queries.checkpoint(warehouse, root, ingest.QUERY)
+    rows, write = ingest.ingest_stream(warehouse, context.mapping, settings, point.epoch, point.began)
+    running = [queries.start(rows, write, name=ingest.QUERY, point=point, trigger=trigger)]
+    if trigger == queries.AVAILABLE_NOW:
+        queries.wait(running)
+    warehouse.create(EVENTS)
+    point = queries.checkpoint(warehouse, root, stream.QUERY, context.arguments.rebuild)
+    state, append = stream.profiles_stream(warehouse, settings, point.epoch)
+    running.append(queries.start(state, append, name=stream.QUERY, point=point, trigger=trigger, mode="update"))
+    queries.wait(running)
+
+
+if __name__ == "__main__":
+    sys.exit(run(JOB, main))

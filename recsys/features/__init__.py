@@ -1,0 +1,1 @@
+"""Behaviour features: one definition for stream, backfill, training and server."""

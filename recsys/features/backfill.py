@@ -1,0 +1,92 @@
+"""Derived tables for a range of days, from `events`: only days whose events changed since they were covered."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta, timezone
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from recsys.config import Settings
+from recsys.features.definitions import ITEM_FEATURES_FULL
+from recsys.features.snapshots import history
+from recsys.features.spark import item_features
+from recsys.io import Warehouse
+from recsys.log import event
+from recsys.tables import COVERAGE, EVENTS, ITEM_FEATURES, ITEMS
+
+REACH = 7  # an hour's item features look back this many days
+CHUNK = 2  # days computed and committed at once
+JOB = "backfill"
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Day:
+    """A day of a derived table and the events that it rests on."""
+
+    day: date
+    events: int
+    hash: int
+
+
+def digests(events: DataFrame, days: Sequence[date]) -> list[Day]:
+    """For each of `days`, count and order-free hash of the events of that day and the REACH days before it."""
+    first, last = days[0] - timedelta(days=REACH), days[-1]
+    inside = events.where((F.col("event_date") >= F.lit(first)) & (F.col("event_date") <= F.lit(last)))
+    # One row a day. A sum of hashes wraps around instead of failing, and does not depend on the order.
+    mixed = F.sum(F.xxhash64("event_id").cast("decimal(38,0)"))
+    rows = inside.groupBy("event_date").agg(F.count("*").alias("events"), mixed.alias("hash")).collect()
+    found = {row["event_date"]: (row["events"], int(row["hash"])) for row in rows}
+    return [_digest(day, found) for day in days]
+
+
+def _digest(day: date, found: dict[date, tuple[int, int]]) -> Day:
+    parts = [found.get(day - timedelta(days=back), (0, 0)) for back in range(REACH + 1)]
+    mixed = sum((back + 1) * part[1] for back, part in enumerate(parts))
+    return Day(day=day, events=sum(part[0] for part in parts), hash=(mixed + 2**63) % 2**64 - 2**63)
+
+
+def wanted(warehouse: Warehouse, days: Sequence[date]) -> list[Day]:
+    """Of `days`, those that `item_features` does not cover, or covered with other events. Days without events: none."""
+    view = warehouse.view()
+    asked = digests(view.read(EVENTS), days)
+    covered: dict[date, tuple[int, int]] = {}
+    if view.has(COVERAGE):
+        rows = view.latest(COVERAGE).where(F.col("table") == ITEM_FEATURES.name)
+        inside = rows.where(F.col("day").between(F.lit(days[0]), F.lit(days[-1]))).collect()  # one row a day
+        covered = {row["day"]: (row["events"], row["hash"]) for row in inside}
+    return [day for day in asked if day.events and covered.get(day.day) != (day.events, day.hash)]
+
+
+def backfill(warehouse: Warehouse, settings: Settings, days: Sequence[date]) -> Iterator[list[Day]]:
+    """Compute the wanted days in chunks, each committed on its own, so that a killed run goes on where it stopped.
+
+    Yields the days of each committed chunk. The stream may run on: `item_features` has no other writer.
+    """
+    todo = wanted(warehouse, days)
+    event(log, "backfill", table=ITEM_FEATURES.name, wanted=len(todo), covered=len(days) - len(todo))
+    for first in range(0, len(todo), CHUNK):
+        chunk = todo[first : first + CHUNK]
+        _write(warehouse, settings, chunk)
+        yield chunk
+
+
+def _write(warehouse: Warehouse, settings: Settings, chunk: Sequence[Day]) -> None:
+    started = datetime.now(timezone.utc)
+    view = warehouse.view()
+    hours = [datetime(d.day.year, d.day.month, d.day.day, h, tzinfo=timezone.utc) for d in chunk for h in range(24)]
+    frame = warehouse.spark.createDataFrame([(hour,) for hour in hours], "hour timestamp")
+    past = history(view.read(EVENTS), hours[0], hours[-1])
+    rows = item_features(past, view.read(ITEMS), frame, settings)
+    commit = warehouse.next_batch(JOB)
+    names = ", ".join(f"'{day.day}'" for day in chunk)
+    version = warehouse.write(ITEM_FEATURES_FULL, rows, commit, replace=f"day IN ({names})")
+    seen = view.versions[EVENTS.name]
+    cover = [(ITEM_FEATURES.name, d.day, seen, d.events, d.hash, commit.epoch, commit.batch) for d in chunk]
+    covered = warehouse.spark.createDataFrame(cover, COVERAGE.ddl)
+    versions = {ITEM_FEATURES.name: version, COVERAGE.name: warehouse.write(COVERAGE, covered, commit)}
+    warehouse.finish(commit, versions, started)

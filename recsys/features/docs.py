@@ -1,0 +1,47 @@
+"""The page `docs/features.md`, written from the definitions: `python -m recsys.features.docs`."""
+
+from __future__ import annotations
+
+import sys
+
+from recsys.features.definitions import FEATURE_HASH, ITEM_FEATURES, PAIR_FEATURES, USER_FEATURES, Feature
+
+HEAD = f"""# Features
+
+Written by `python -m recsys.features.docs > docs/features.md`; do not edit. Definitions hash: `{FEATURE_HASH}`.
+
+- Times are UTC with microseconds. Prices are integers in minor units (cents).
+- A user's features are a function of the last K *engaged* behaviours (`features.k`; which behaviours are engaged is set
+  under `behaviours`) in total order, event time then event id, and of a time t. A window w is (t - w, t]. What lies
+  after t does not count. A user with more than K engaged behaviours is marked `truncated`: a window may then reach past
+  the K-th.
+- "As of" a label is strictly before it: the label itself and all behaviours of the same microsecond are left out.
+- A stored row is true at its own `as_of` and stale after it; every consumer computes at its own t.
+- An item's features are true at a whole hour; a window w is [hour - w, hour). They count all users, anonymous ones too.
+- A session ends after a pause longer than `features.session_gap_minutes`.
+- *Unknown* is NULL in Delta and NaN in NumPy; it never means 0. Whole numbers do not depend on the order of events.
+"""
+SECTIONS = (
+    ("User features", "Columns of `user_profiles` and inputs of the ranker.", USER_FEATURES),
+    ("Item features", "Columns of `item_features` and of the item snapshot; inputs of the ranker.", ITEM_FEATURES),
+    ("Pair features", "Of a user and an item at t; inputs of the ranker.", PAIR_FEATURES),
+)
+
+
+def page() -> str:
+    """The whole page as Markdown."""
+    return "\n".join([HEAD, *(_section(*section) for section in SECTIONS)])
+
+
+def _section(title: str, use: str, features: tuple[Feature, ...]) -> str:
+    rows = [f"| `{f.name}` | {f.meaning} | {f.unit} | {f.type} | {_default(f)} |" for f in features]
+    head = ["| feature | meaning | unit | type | without behaviour |", "|---|---|---|---|---|"]
+    return "\n".join([f"## {title} ({len(features)})", "", use, "", *head, *rows, ""])
+
+
+def _default(feature: Feature) -> str:
+    return "unknown" if feature.default is None else str(feature.default).lower()
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page())

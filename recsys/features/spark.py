@@ -1,0 +1,214 @@
+"""Features in Spark: the users' state as a native aggregation; the NumPy functions run on executors by `mapInArrow`.
+
+Shape letters: R rows of an Arrow batch, H hours, I items of a slice, T tiles, P = I x H points.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
+from functools import partial
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from recsys.config import FeatureSettings, Settings
+from recsys.errors import NoDataError
+from recsys.features.definitions import ITEM_FEATURES, ITEM_FEATURES_FULL, USER_FEATURES
+from recsys.features.history import F64, I64, Points, at_end, from_arrow
+from recsys.features.item import ItemSnapshot, Tiles, from_table
+from recsys.features.item import item_features as compute_item_features
+from recsys.features.user import user_features
+from recsys.features.windows import Bool, first_after
+from recsys.tables import RECENT_FIELDS
+
+POINTS = 100_000  # (item, hour) pairs computed at once, which bounds a worker's memory
+UTC_US = pa.timestamp("us", tz="UTC")
+Batches = Iterator[pa.RecordBatch]
+
+
+def profile_state(events: DataFrame, settings: Settings) -> DataFrame:
+    """One row a user: user_id, as_of, recent, counts, spend_minor, first_time, truncated as in tables.USER_PROFILES.
+
+    A native aggregation without user code, for batch and for streaming in update mode. Each row is a function of the
+    set of the user's events, so neither their order nor their batches change it. Anonymous events are left out.
+    """
+    fields = ", ".join(RECENT_FIELDS)
+    engaged = ", ".join(f"'{name}'" for name in settings.engaged()) or "NULL"
+    newest = f"max_by(struct({fields}), struct(event_time, event_id), {settings.features.k})"  # descending; NULL: none
+    names = list(settings.behaviours)
+    grouped = events.where("user_id IS NOT NULL").groupBy("user_id")
+    state = grouped.agg(
+        F.max("event_time").alias("as_of"),
+        F.expr(f"{newest} FILTER (WHERE behaviour IN ({engaged}))").alias("newest"),
+        F.min("event_time").alias("first_time"),
+        F.expr("sum(price_minor * coalesce(quantity, 1)) FILTER (WHERE behaviour = 'purchase')").alias("spend"),
+        *(F.count_if(F.col("behaviour") == name).alias(f"count_{code}") for code, name in enumerate(names)),
+    )
+    kept = [F.col(f"count_{code}") for code, name in enumerate(names) if name in settings.engaged()]
+    recent = F.coalesce(F.reverse("newest"), F.array())
+    return state.select(
+        "user_id",
+        "as_of",
+        recent.alias("recent"),
+        F.map_from_arrays(
+            F.array(*map(F.lit, names)), F.array(*(F.col(f"count_{code}") for code in range(len(names))))
+        ).alias("counts"),
+        F.coalesce("spend", F.lit(0)).alias("spend_minor"),
+        "first_time",
+        (sum(kept, F.lit(0)) > F.size(recent)).alias("truncated"),
+    )
+
+
+def with_user_features(state: DataFrame, settings: Settings) -> DataFrame:
+    """The state with a column for each of USER_FEATURES, true at the row's `as_of`; NaN becomes NULL."""
+    schema = ", ".join([state.schema.toDDL(), *(f"`{f.name}` {f.type}" for f in USER_FEATURES)])
+    return state.mapInArrow(partial(_add_user_features, tuple(settings.behaviours), settings.features), schema)
+
+
+def user_profiles(events: DataFrame, settings: Settings) -> DataFrame:
+    """The rows of USER_PROFILES_FULL, without epoch and batch: `profile_state`, then `with_user_features`."""
+    return with_user_features(profile_state(events, settings), settings)
+
+
+def _add_user_features(behaviours: tuple[str, ...], settings: FeatureSettings, batches: Batches) -> Batches:
+    for batch in batches:
+        history = from_arrow(batch.column("recent"), behaviours)
+        values = user_features(history, at_end(history, _micros(batch.column("as_of"))), behaviours, settings)
+        arrays = [pa.array(values[f.name], from_pandas=True) for f in USER_FEATURES]
+        names = [*batch.schema.names, *(f.name for f in USER_FEATURES)]
+        yield pa.RecordBatch.from_arrays([*batch.columns, *arrays], names=names)
+
+
+def item_features(
+    history: DataFrame, items: DataFrame, hours: DataFrame, settings: Settings, whole_catalogue: bool = False
+) -> DataFrame:
+    """The rows of ITEM_FEATURES_FULL for each item and each of `hours` (column `hour`, whole hours).
+
+    `history` is `events` or `item_tiles` (partial rows are summed), `items` the catalogue. A pair gets a row if the
+    item has an event in the 7 days before the hour or, with `whole_catalogue`, is in the catalogue at the hour. A
+    worker holds its items' hourly counts from 7 days before the first hour to the last, and POINTS results.
+    """
+    asked = F.broadcast(hours.agg(F.array_sort(F.collect_set("hour")).alias("hours")))
+    inside = F.col("hour") >= F.array_min("hours") - F.expr("INTERVAL 7 DAYS")
+    cell = F.struct("hour", "behaviour", "events", "revenue_minor")
+    tiles = (
+        _hourly(history)
+        .crossJoin(asked)
+        .where(F.col("hour") < F.array_max("hours"))
+        .groupBy("item_id")
+        .agg(F.min("hour").alias("first"), F.array_sort(F.collect_list(F.when(inside, cell))).alias("tiles"))
+    )
+    spans = items.groupBy("item_id").agg(
+        F.array_sort(F.collect_list(F.struct("valid_from", "valid_to", "price_minor"))).alias("spans")
+    )
+    joined = tiles.join(spans, "item_id", "full_outer").crossJoin(asked)
+    task = partial(_item_rows, tuple(settings.behaviours), settings.engaged(), whole_catalogue)
+    return joined.mapInArrow(task, ITEM_FEATURES_FULL.ddl)
+
+
+def _hourly(history: DataFrame) -> DataFrame:
+    if "tile" in history.columns:
+        cells = history.select("item_id", "behaviour", F.col("tile").alias("time"), "events", "revenue_minor")
+    else:
+        revenue = (F.col("price_minor") * F.coalesce("quantity", F.lit(1))).alias("revenue_minor")
+        cells = history.select(
+            "item_id", "behaviour", F.col("event_time").alias("time"), F.lit(1).alias("events"), revenue
+        )
+    return (
+        cells.where("item_id IS NOT NULL")
+        .groupBy("item_id", "behaviour", F.date_trunc("hour", "time").alias("hour"))
+        .agg(F.sum("events").alias("events"), F.coalesce(F.sum("revenue_minor"), F.lit(0)).alias("revenue_minor"))
+    )
+
+
+def _item_rows(behaviours: tuple[str, ...], engaged: tuple[str, ...], whole: bool, batches: Batches) -> Batches:
+    for batch in batches:
+        if not batch.num_rows or batch.column("hours")[0].as_py() is None:
+            continue
+        hours = _micros(batch.column("hours").slice(0, 1).flatten())
+        step = max(1, POINTS // max(1, len(hours)))
+        for low in range(0, batch.num_rows, step):
+            yield _item_slice(batch.slice(low, step), hours, behaviours, engaged, whole)
+
+
+def _item_slice(
+    batch: pa.RecordBatch, hours: I64, behaviours: tuple[str, ...], engaged: tuple[str, ...], whole: bool
+) -> pa.RecordBatch:
+    cells, offsets = _flat(batch.column("tiles"))
+    codes = pc.index_in(cells.field("behaviour"), value_set=pa.array(behaviours)).fill_null(-1)
+    tiles = Tiles(
+        offsets=offsets,
+        tile=_micros(cells.field("hour")),
+        behaviour=codes.to_numpy(zero_copy_only=False).astype(np.int8),
+        events=cells.field("events").to_numpy(zero_copy_only=False),
+        revenue=cells.field("revenue_minor").to_numpy(zero_copy_only=False),
+    )
+    each = np.repeat(np.arange(batch.num_rows), len(hours))
+    at = np.tile(hours, batch.num_rows)
+    price, listed = _listed(batch, each, at)
+    first = batch.column("first").cast(pa.int64()).fill_null(np.iinfo(np.int64).max)
+    points = Points(start=offsets[:-1][each], end=offsets[1:][each], at=at)
+    values = compute_item_features(tiles, points, behaviours, engaged, price, first.to_numpy()[each])
+    keep = np.flatnonzero((values["item_event_count_7d"] > 0) | (listed & whole))
+    moments = pa.array(at[keep], pa.int64()).cast(UTC_US)
+    return pa.RecordBatch.from_arrays(
+        [
+            batch.column("item_id").take(pa.array(each[keep])),
+            moments,
+            moments.cast(pa.date32()),
+            *(pa.array(values[f.name][keep], from_pandas=True) for f in ITEM_FEATURES),
+        ],
+        names=list(ITEM_FEATURES_FULL.names),
+    )
+
+
+def _listed(batch: pa.RecordBatch, each: I64, at: I64) -> tuple[F64, Bool]:
+    """[P] list price at the hour (NaN: unknown), and whether the catalogue holds the item then."""
+    spans, offsets = _flat(batch.column("spans"))
+    opened = _micros(spans.field("valid_from"))
+    closed = spans.field("valid_to").cast(pa.int64()).fill_null(np.iinfo(np.int64).max).to_numpy(zero_copy_only=False)
+    prices = spans.field("price_minor").cast(pa.float64()).to_numpy(zero_copy_only=False)
+    row = first_after(opened, offsets[:-1][each], offsets[1:][each], at) - 1
+    inside = row >= offsets[:-1][each]
+    if not len(opened):
+        return np.full(len(at), np.nan), inside
+    listed = inside & (closed[row] > at)
+    return np.where(listed, prices[row], np.nan), listed
+
+
+def _flat(lists: pa.ListArray) -> tuple[pa.StructArray, I64]:
+    lengths = pc.list_value_length(lists).fill_null(0).to_numpy(zero_copy_only=False)
+    return lists.flatten(), np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+
+
+def _micros(times: pa.Array) -> I64:
+    return np.asarray(times.cast(UTC_US).cast(pa.int64()), dtype=np.int64)
+
+
+def snapshot(features: DataFrame, items: DataFrame, at: datetime) -> ItemSnapshot:
+    """The catalogue at `at` (a whole hour, with its zone) and its features of that hour, from `item_features`.
+
+    Collected through Arrow: one row for each item of the catalogue. Every process that ranks holds the same snapshot
+    in memory, so a catalogue that the driver could not hold could not be served either. An item without a row in
+    `features` gets each feature's default. NoDataError: the catalogue holds no item at that time.
+    """
+    moment = F.lit(at)
+    valid = items.where((F.col("valid_from") <= moment) & (F.col("valid_to").isNull() | (F.col("valid_to") > moment)))
+    known = features.where(F.col("hour") == moment).drop("hour", "day", "item_price_minor")
+    filled: dict[str, bool | float | int | str] = {f.name: f.default for f in ITEM_FEATURES if f.default is not None}
+    rows = (
+        valid.join(known, "item_id", "left")
+        .fillna(filled)
+        .withColumns({"item_price_minor": F.col("price_minor"), "in_stock": F.coalesce("in_stock", F.lit(True))})
+        .select("item_id", "price_minor", "category", "title", "in_stock", *(f.name for f in ITEM_FEATURES))
+    )
+    table = rows.toArrow()
+    if not table.num_rows:
+        raise NoDataError(
+            f"`items` holds no item that is valid at {at.isoformat()}; run jobs/catalogue.py for that day."
+        )
+    return from_table(table, (at - datetime(1970, 1, 1, tzinfo=timezone.utc)) // timedelta(microseconds=1))

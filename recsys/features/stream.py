@@ -1,0 +1,59 @@
+"""The query `events -> user_profiles`: the state of the users that a batch touched, with their features, appended."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime, timezone
+
+from pyspark.sql import DataFrame, Observation
+from pyspark.sql import functions as F
+
+from recsys.config import Settings
+from recsys.features.definitions import USER_PROFILES_FULL
+from recsys.features.spark import profile_state, with_user_features
+from recsys.io import Accounting, Commit, Warehouse
+from recsys.log import event
+from recsys.tables import EVENTS, USER_PROFILES
+
+QUERY = "user_profiles"
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Profiles:
+    """What one micro-batch of the query needs."""
+
+    warehouse: Warehouse
+    settings: Settings
+    epoch: int
+
+    def __call__(self, batch: DataFrame, number: int) -> None:
+        """Append the touched users' rows and commit."""
+        commit = Commit(query=QUERY, epoch=self.epoch, batch=number)
+        started = datetime.now(timezone.utc)
+        if self.warehouse.written(USER_PROFILES_FULL, commit):
+            # Delta would skip the replayed write, and with it the plan that moves the state on.
+            batch.write.format("noop").mode("overwrite").save()
+            touched = 0
+        else:
+            count = Observation()
+            profiles = with_user_features(batch, self.settings).transform(_versioned, commit)
+            observed = profiles.observe(count, F.count("*").alias("users"))
+            self.warehouse.write(USER_PROFILES_FULL, observed, commit)
+            touched = int(count.get["users"])
+        versions = {USER_PROFILES.name: self.warehouse.version(USER_PROFILES_FULL)}
+        self.warehouse.finish(commit, versions, started, Accounting(rows_in=touched, accepted=touched))
+        event(log, "batch committed", query=QUERY, batch=number, users=touched)
+
+
+def _versioned(rows: DataFrame, commit: Commit) -> DataFrame:
+    return rows.withColumns({"epoch": F.lit(commit.epoch), "batch": F.lit(commit.batch)})
+
+
+def profiles_stream(warehouse: Warehouse, settings: Settings, epoch: int) -> tuple[DataFrame, Profiles]:
+    """The query's plan (update mode) and the function that writes its micro-batches."""
+    reader = warehouse.spark.readStream.format("delta").option("skipChangeCommits", "true")
+    events = reader.option("maxFilesPerTrigger", settings.stream.max_events_files).load(warehouse.path(EVENTS))
+    state = profile_state(events, settings)
+    return state, Profiles(warehouse=warehouse, settings=settings, epoch=epoch)

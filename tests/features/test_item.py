@@ -1,0 +1,92 @@
+"""Item features against the oracle; the snapshot's file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recsys.errors import BundleError
+from recsys.features.definitions import ITEM_FEATURES, names
+from recsys.features.history import Points
+from recsys.features.item import ItemSnapshot, Tiles, item_features
+from tests.features import oracle
+from tests.features.logs import AT, events
+from tests.features.oracle import ENGAGED, NAMES, Event, S
+
+HOUR = 3600 * S
+START = AT // HOUR * HOUR
+
+
+def _tiles(log: list[Event], items: list[str], width: int) -> Tiles:
+    """One row for each event: rows of the same tile and behaviour are added up, as partial rows are."""
+    rows = [[e for e in sorted(log, key=lambda e: (e.time // width, e.behaviour)) if e.item == item] for item in items]
+    flat = [e for part in rows for e in part]
+    return Tiles(
+        offsets=np.cumsum([0, *map(len, rows)]).astype(np.int64),
+        tile=np.asarray([e.time // width * width for e in flat], dtype=np.int64),
+        behaviour=np.asarray([NAMES.index(e.behaviour) for e in flat], dtype=np.int8),
+        events=np.ones(len(flat), dtype=np.int64),
+        revenue=np.asarray([0 if e.price is None else e.price * e.quantity for e in flat], dtype=np.int64),
+    )
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    events(), st.sampled_from([HOUR, 300 * S]), st.sampled_from([0, 1, -1, 7 * 24, -7 * 24]), st.sampled_from([None, 5])
+)
+def test_equals_oracle(log: list[Event], width: int, shift: int, price: int | None) -> None:
+    items, at = ["a", "b", "nothing", "ü"], START + shift * HOUR
+    tiles = _tiles(log, items, width)
+    points = Points(start=tiles.offsets[:-1], end=tiles.offsets[1:], at=np.full(4, at))
+    first = [min((e.time // HOUR * HOUR for e in log if e.item == item), default=at) for item in items]
+    prices = np.full(4, np.nan if price is None else price)
+    values = item_features(tiles, points, NAMES, ENGAGED, prices, np.asarray(first, dtype=np.int64))
+    assert tuple(values) == names(ITEM_FEATURES)
+    for row, item in enumerate(items):
+        wanted = oracle.item_values(log, item, at, price)
+        for name in values:
+            assert oracle.agree(values[name][row].item(), wanted[name]), (name, values[name][row], wanted[name])
+
+
+def _snapshot() -> ItemSnapshot:
+    features = np.arange(2 * len(ITEM_FEATURES), dtype=np.float32).reshape(2, -1)
+    features[0, 0] = np.nan
+    return ItemSnapshot(
+        items=("a", "ü"),
+        features=features,
+        price=np.asarray([-1, 2**60]),
+        category=(None, "x|y"),
+        title=("A", None),
+        in_stock=np.asarray([True, False]),
+        at=START,
+    )
+
+
+def test_snapshot_comes_back_as_it_was_saved(tmp_path: Path) -> None:
+    saved = _snapshot()
+    saved.save(tmp_path / "deep" / "snapshot.parquet")
+    loaded = ItemSnapshot.load(tmp_path / "deep" / "snapshot.parquet")
+    np.testing.assert_array_equal(loaded.features, saved.features)
+    np.testing.assert_array_equal(loaded.price, saved.price)
+    np.testing.assert_array_equal(loaded.in_stock, saved.in_stock)
+    assert loaded.features.dtype == np.float32
+    assert (loaded.items, loaded.category, loaded.title) == (saved.items, saved.category, saved.title)
+    assert loaded.at == START
+    np.testing.assert_array_equal(loaded.column("item_engaged_count_6h"), saved.features[:, 1])
+
+
+def test_snapshot_that_cannot_be_used_says_why(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="does not exist"):
+        ItemSnapshot.load(tmp_path / "none")
+    (tmp_path / "text").write_text("hello")
+    with pytest.raises(BundleError, match="not a Parquet file"):
+        ItemSnapshot.load(tmp_path / "text")
+    pq.write_table(pa.table({"item_id": ["a"]}), tmp_path / "other")
+    with pytest.raises(BundleError, match="feature hash none"):
+        ItemSnapshot.load(tmp_path / "other")
