@@ -1,0 +1,1 @@
+"""The Transformer that turns a behaviour sequence into a vector: vocabulary, model, training and batch inference."""

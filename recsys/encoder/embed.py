@@ -1,0 +1,107 @@
+"""Arrow batches of profiles to Arrow batches of vectors: what the Spark UDF wraps, without Spark.
+
+Shape letters: U users of an Arrow batch, E their behaviours, V items, D width, L window.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta, timezone
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+
+from recsys.encoder.sequences import last_windows, ragged
+from recsys.encoder.trained import DESCRIPTION, WEIGHTS, TrainedEncoder
+from recsys.errors import BundleError, ConfigError
+from recsys.features.history import F32, I64, at_end, from_arrow
+
+EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+UTC = pa.timestamp("us", tz="UTC")
+
+
+def device_of(addresses: Sequence[str]) -> torch.device:
+    """The device for the GPU addresses that a task was given: the first one, else the CPU.
+
+    Raises ConfigError: an address that is no device number.
+    """
+    if not addresses:
+        return torch.device("cpu")
+    if not addresses[0].isdecimal():
+        raise ConfigError(f"GPU address {addresses[0]!r} is no number; the discovery script must print device indices.")
+    return torch.device(f"cuda:{addresses[0]}")
+
+
+def load(folder: Path, device: torch.device) -> TrainedEncoder:
+    """The encoder in `folder` on `device`, from this process's memory where its files have not changed.
+
+    Raises BundleError: files absent or damaged. ConfigError: a GPU was assigned, but PyTorch sees none.
+    """
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(
+            f"The task was given {device}, but PyTorch {torch.__version__} sees no GPU on {socket.gethostname()}."
+            " Install a CUDA build and driver there, or unset spark.task.resource.gpu.amount."
+        )
+    for name in (WEIGHTS, DESCRIPTION):
+        if not (folder / name).is_file():
+            raise BundleError(f"Encoder file {name!r} is missing in {str(folder)!r} on {socket.gethostname()}.")
+    stamp = tuple((folder / name).stat().st_mtime_ns for name in (WEIGHTS, DESCRIPTION))
+    return _load(folder, device, stamp)
+
+
+@lru_cache(maxsize=2)
+def _load(folder: Path, device: torch.device, stamp: tuple[int, ...]) -> TrainedEncoder:
+    encoder = TrainedEncoder.load(folder)
+    encoder.model.to(device)
+    return encoder
+
+
+def embed_batches(encoder: TrainedEncoder, bundle: str, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """For each batch of (user_id, recent, as_of) one of (user_id, bundle, vector, as_of, made_by), same rows and order.
+
+    An empty or NULL `recent` gets a zero vector. Memory: one batch, of which L behaviours a user are kept.
+    """
+    for batch in batches:
+        histories = from_arrow(newest(batch.column("recent"), encoder.settings.length), encoder.behaviours)
+        vectors = encoder.encode(histories, at_end(histories, 0))
+        yield _rows("user_id", batch.column("user_id"), bundle, vectors, batch.column("as_of").cast(UTC))
+
+
+def item_batch(encoder: TrainedEncoder, bundle: str, first: int, last: int) -> pa.RecordBatch:
+    """(item_id, bundle, vector, as_of, made_by) of the vocabulary's items [first, last).
+
+    `as_of` is the newest behaviour that the encoder learned from.
+    """
+    ids = pa.array(encoder.vocabulary.items[first:last], pa.string())
+    known = pa.scalar(EPOCH + timedelta(microseconds=encoder.newest), UTC)
+    return _rows("item_id", ids, bundle, encoder.item_vectors()[first:last], pa.repeat(known, len(ids)))
+
+
+def newest(recent: pa.ListArray, length: int) -> pa.ListArray:
+    """Each list's last `length` elements; NULL lists become empty."""
+    counts: I64 = pc.fill_null(pc.list_value_length(recent), 0).to_numpy(zero_copy_only=False).astype(np.int64)
+    if int(counts.max(initial=0)) <= length:
+        return recent
+    stop = np.cumsum(counts)
+    kept = last_windows(stop - counts, stop, length)
+    offsets = np.append(0, np.cumsum(kept.lengths)).astype(np.int32)
+    return pa.ListArray.from_arrays(offsets, recent.flatten().take(pa.array(ragged(kept.start, kept.lengths))))
+
+
+def _rows(key: str, ids: pa.Array, bundle: str, vectors: F32, as_of: pa.Array) -> pa.RecordBatch:
+    size, width = vectors.shape
+    offsets = np.arange(0, size * width + 1, width, dtype=np.int32)
+    columns = {
+        key: ids,
+        "bundle": pa.repeat(pa.scalar(bundle), size),
+        "vector": pa.ListArray.from_arrays(offsets, vectors.reshape(-1)),
+        "as_of": as_of,
+        "made_by": pa.repeat(pa.scalar(f"{socket.gethostname()}/{os.getpid()}"), size),
+    }
+    return pa.RecordBatch.from_pydict(columns)

@@ -1,0 +1,74 @@
+"""Continue from an earlier encoder: the vocabulary grows, the shape stays.
+
+Shape letters: V items, D width, E behaviours.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from recsys.config import EncoderSettings
+from recsys.encoder.model import Encoder
+from recsys.encoder.sequences import Tokens
+from recsys.encoder.trained import TrainedEncoder
+from recsys.errors import BundleError
+from recsys.features.history import I64
+
+SHAPE = ("dim", "blocks", "heads", "expansion", "length")
+NOISE = 0.1  # deviation of what is added to a new item's row, as a share of the row's size: keeps new items apart
+
+
+def check(start: TrainedEncoder, settings: EncoderSettings, behaviours: tuple[str, ...]) -> None:
+    """BundleError where `start` has another shape, or where its behaviour types are not the first of `behaviours`."""
+    for name in SHAPE:
+        was, wanted = getattr(start.settings, name), getattr(settings, name)
+        if was != wanted:
+            raise BundleError(
+                f"encoder.{name} is {wanted}, but the encoder to continue from has {was}."
+                f" Set encoder.{name}={was}, or train without a start."
+            )
+    if behaviours[: len(start.behaviours)] != start.behaviours:
+        raise BundleError(
+            f"The encoder to continue from knows the behaviours {', '.join(start.behaviours)}; found"
+            f" {', '.join(behaviours)}. New types may only follow the known ones; else train without a start."
+        )
+
+
+def grown(start: TrainedEncoder, blank: Encoder, t: Tokens, offsets: I64, generator: torch.Generator) -> Encoder:
+    """`blank` with the weights of `start` and rows for what `start` lacks; `t` [E] uses the grown vocabulary.
+
+    A new item starts at the mean of the known items right before and after it, at their usual size, with some noise;
+    without such neighbours, at noise alone. A new behaviour type starts at zero: it says nothing yet.
+    """
+    state = start.model.state_dict()
+    state["behaviours"] = _longer(state["behaviours"], len(blank.behaviours))
+    state["items"] = _longer(state["items"], len(blank.items))
+    known = len(start.vocabulary)
+    if len(state["items"]) > known + 1:
+        rows = _from_neighbours(state["items"], known, t, offsets)
+        size = state["items"][1 : known + 1].norm(dim=1).mean() if known else torch.tensor(1.0)
+        noise = torch.randn(rows.shape, generator=generator) * rows.shape[1] ** -0.5
+        scale = torch.where(rows.norm(dim=1, keepdim=True) > 0, NOISE, 1.0)
+        state["items"][known + 1 :] = size * (torch.nn.functional.normalize(rows, dim=1) + scale * noise)
+    blank.load_state_dict(state)
+    return blank
+
+
+def _from_neighbours(items: torch.Tensor, known: int, t: Tokens, offsets: I64) -> torch.Tensor:
+    """[V - known, D] sum of the rows of known items next to each new one; zeros where there is none."""
+    token = torch.from_numpy(t.item)
+    inside = torch.ones(max(len(token) - 1, 0), dtype=torch.bool)
+    edges = torch.from_numpy(offsets[1:-1])
+    inside[edges[(edges > 0) & (edges < len(token))] - 1] = False
+    left, right = token[:-1][inside], token[1:][inside]
+    sums = torch.zeros(len(items) - known - 1, items.shape[1])
+    for new, other in ((left, right), (right, left)):
+        pair = (new > known) & (other > 0) & (other <= known)
+        sums.index_add_(0, new[pair] - known - 1, items[other[pair]])
+    return sums
+
+
+def _longer(table: torch.Tensor, rows: int) -> torch.Tensor:
+    out = table.new_zeros(rows, table.shape[1])
+    out[: len(table)] = table
+    return out

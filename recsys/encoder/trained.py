@@ -1,0 +1,114 @@
+"""A trained encoder: what is saved, loaded and asked for vectors. Safetensors and JSON, no pickle.
+
+Shape letters: U users, V items, D width, P points, W points with a history.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from recsys.config import EncoderSettings
+from recsys.encoder.model import Encoder
+from recsys.encoder.sequences import Tokens, Windows, collate, last_windows, ragged, tokens
+from recsys.encoder.vocabulary import Vocabulary
+from recsys.errors import BundleError
+from recsys.features.history import F32, I64, Histories, Points
+
+WEIGHTS, DESCRIPTION = "encoder.safetensors", "encoder.json"
+TOKENS = 1 << 14  # tokens of one forward pass: enough for full matrix speed, small enough to stay in the cache
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedEncoder:
+    """An encoder with all that its vectors depend on. Vectors of different encoders must never be compared."""
+
+    settings: EncoderSettings
+    vocabulary: Vocabulary
+    behaviours: tuple[str, ...]
+    model: Encoder
+    newest: int  # time of the newest behaviour it was trained on, microseconds since 1970 UTC
+
+    def encode(self, h: Histories, p: Points) -> F32:
+        """[P, D] unit vector of each point's newest L behaviours; zeros where it has none.
+
+        Behaviour codes of `h` mean `self.behaviours`. Unknown items and types count by what is known of them. The
+        result depends on [start, end) alone, not on `at`.
+        """
+        spans = last_windows(p.start, p.end, self.settings.length)
+        return encode(self.model, tokens(h, self.vocabulary, len(self.behaviours)), spans)
+
+    def item_vectors(self) -> F32:
+        """[V, D] unit vectors; row i belongs to vocabulary.items[i]."""
+        with torch.inference_mode():
+            vectors: F32 = self.model.item_vectors().float().cpu().numpy()
+        return vectors
+
+    def save(self, folder: Path) -> None:
+        """Write the weights and their description into `folder`, which is made if absent."""
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file({k: v.detach().cpu().contiguous() for k, v in self.model.state_dict().items()}, folder / WEIGHTS)
+        description = {
+            "settings": self.settings.model_dump(),
+            "behaviours": self.behaviours,
+            "newest": self.newest,
+            "items": self.vocabulary.items,
+        }
+        (folder / DESCRIPTION).write_text(json.dumps(description), encoding="utf-8")
+
+    @staticmethod
+    def load(folder: Path) -> TrainedEncoder:
+        """Read what `save` wrote, onto the CPU.
+
+        Raises BundleError: a file is absent or damaged, or the weights do not fit the description.
+        """
+        for name in (WEIGHTS, DESCRIPTION):
+            if not (folder / name).is_file():
+                raise BundleError(f"Encoder file {name!r} is missing in {str(folder)!r}; save the encoder again.")
+        try:
+            told = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+            settings = EncoderSettings.model_validate(told["settings"])
+            vocabulary, behaviours = Vocabulary(tuple(told["items"])), tuple(told["behaviours"])
+            model = Encoder(settings, len(vocabulary), len(behaviours))
+            model.load_state_dict(load_file(folder / WEIGHTS))
+            newest = int(told["newest"])
+        except (ValueError, KeyError, TypeError, RuntimeError, ValidationError, SafetensorError) as error:
+            raise BundleError(f"The encoder in {str(folder)!r} is damaged or incomplete: {error}") from error
+        model.eval()
+        return TrainedEncoder(
+            settings=settings, vocabulary=vocabulary, behaviours=behaviours, model=model, newest=newest
+        )
+
+
+def encode(model: Encoder, translated: Tokens, spans: Windows) -> F32:
+    """[W, D] unit vector of each window, zeros for an empty one; shorter windows first, so that padding stays small."""
+    device = model.items.device
+    out = np.zeros((len(spans.end), model.dim), dtype=np.float32)
+    present = np.flatnonzero(spans.lengths > 0)
+    rows = present[np.argsort(spans.lengths[present], kind="stable")]
+    model.eval()
+    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+        for part in _parts(spans.lengths[rows]):
+            w = spans.take(rows[part])
+            flat = ragged(w.start, w.lengths)
+            batch = collate(translated, w, flat, translated.item[flat]).to(device)
+            out[rows[part]] = model(batch, model.items, newest=True).float().cpu().numpy()
+    return out
+
+
+def _parts(lengths: I64) -> list[slice]:
+    """Stretches of ascending `lengths` that hold about TOKENS tokens each when padded to their longest."""
+    cuts, first = [], 0
+    while first < len(lengths):
+        reach = np.arange(1, len(lengths) - first + 1, dtype=np.int64) * lengths[first:]
+        last = first + max(int(np.searchsorted(reach, TOKENS, side="right")), 1)
+        cuts.append(slice(first, last))
+        first = last
+    return cuts
