@@ -1,0 +1,105 @@
+"""Features of labelled pairs, each as of its request's position. NumPy and Arrow; no Spark.
+
+Shape letters: E behaviours, P requests, M pairs, C items of the histories' dictionary, D width, F features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from recsys.config import FeatureSettings
+from recsys.features.history import F32, I32, I64, Histories, Points
+from recsys.features.pairs import feature_names, pair_matrix
+from recsys.features.windows import Bool, first_after
+from recsys.ranking.examples import complete
+
+ENGAGED = feature_names().index("pair_engaged_count")
+
+
+class Vocabulary(Protocol):
+    """Item ids as the encoder numbers them."""
+
+    def index(self, ids: Sequence[str]) -> I32:
+        """1-based numbers; 0: unknown."""
+
+
+class Encoder(Protocol):
+    """What examples ask of `encoder.trained.TrainedEncoder`."""
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The items that it has vectors for."""
+
+    def encode(self, h: Histories, p: Points) -> F32:
+        """[P, D] unit length; zeros for an empty history."""
+
+    def item_vectors(self) -> F32:
+        """[V, D] unit length, in the order of the vocabulary."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Requests:
+    """P requests of the users of a `Histories`, and their M pairs."""
+
+    user: I64  # [P] index of the user
+    at: I64  # [P] microseconds since 1970 UTC
+    request: I64  # [M] index of the pair's request
+    item: pa.Array  # [M] item ids
+    item_rows: F32  # [M, Fi] item features at the last full hour before `at`
+    positive: Bool  # [M]
+    categories: I32  # [C] category code of the histories' items; -1: unknown
+    pair_category: I32  # [M]
+
+
+def as_of(h: Histories, user: I64, at: I64, k: int) -> Points:
+    """Each request's point: its user's last `k` behaviours strictly before `at`."""
+    first = h.offsets[user]
+    end = first_after(h.time, first, h.offsets[user + 1], at - 1)
+    return Points(start=np.maximum(first, end - k), end=end, at=at)
+
+
+def similarity(users: F32, items: F32, user: I64, item: I32) -> F32:
+    """[M] cosine of `users[user]` [P, D] with the vector of item number `item` (1-based row of `items` [V, D]).
+
+    NaN where the user has no vector (all zeros) or the item's number is 0.
+    """
+    padded = np.concatenate([np.zeros((1, users.shape[1]), dtype=np.float32), items])
+    cosine: F32 = np.einsum("md,md->m", users[user], padded[item])
+    cold = np.abs(users).sum(axis=1) == 0  # [P]
+    cosine[(item == 0) | cold[user]] = np.nan
+    return cosine
+
+
+def features(
+    h: Histories, r: Requests, encoder: Encoder, behaviours: tuple[str, ...], s: FeatureSettings, *, seen: bool
+) -> tuple[F32, I64]:
+    """Features [m, F] of the pairs that stay, and which these are [m].
+
+    Unless `seen`, items in the user's history at the request leave, as Top-N never recommends them; then requests
+    without a positive or a negative leave.
+    """
+    points = as_of(h, r.user, r.at, s.k)
+    numbers = encoder.vocabulary.index(r.item.to_pylist())
+    matrix = pair_matrix(
+        h,
+        points,
+        behaviours,
+        s,
+        pair_point=r.request,
+        pair_item=pc.fill_null(pc.index_in(r.item, value_set=pa.array(h.items, r.item.type)), -1).to_numpy(),
+        item_rows=r.item_rows,
+        similarity=similarity(encoder.encode(h, points), encoder.item_vectors(), r.request, numbers),
+        categories=r.categories,
+        pair_category=r.pair_category,
+    )
+    kept = np.arange(len(r.request), dtype=np.int64)
+    if not seen:
+        kept = kept[matrix[:, ENGAGED] == 0]
+    kept = kept[complete(r.request[kept], r.positive[kept])]
+    return matrix[kept], kept

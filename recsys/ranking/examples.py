@@ -1,0 +1,175 @@
+"""From logged behaviours to labelled (request, item) pairs: shown lists, or targets with drawn negatives. NumPy only.
+
+Shape letters: E events, R requests, M pairs, H hours, S items of all hours' pools, Q own requests, J draws of one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from recsys.features.history import I8, I32, I64, MISSING
+from recsys.features.windows import Bool
+
+HOUR = 3_600_000_000  # microseconds
+SPARE = 2  # more draws than negatives, since some meet the label, its ties or each other
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Log:
+    """Events of whole users, sorted by (user, time, event id)."""
+
+    user: I64  # [E] ascending number of the user
+    time: I64  # [E] microseconds since 1970 UTC
+    behaviour: I8  # [E] index into the behaviour names; MISSING: unknown
+    item: I32  # [E] item code, shared with the pool; MISSING: no item
+    request: I32  # [E] code of the list that the item was shown in; MISSING: none
+    draw: I64  # [E] a hash of event id and seed: makes draws independent of how events are partitioned
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Kinds:
+    """Codes of behaviours."""
+
+    shown: int  # impression; MISSING: the source has none
+    engaged: I8
+    targets: I8
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Pool:
+    """The items that are active in each hour, and how likely each is drawn."""
+
+    hours: I64  # [H] ascending first moments, microseconds since 1970 UTC
+    offsets: I64  # [H + 1]; hour h owns [offsets[h], offsets[h + 1])
+    items: I32  # [S] item codes
+    cumulative: npt.NDArray[np.float64]  # [S] running sum of weights over all hours
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Pairs:
+    """Labelled pairs. A request's row is its first impression, or the target that stands for itself."""
+
+    row: I64  # [M] row of the log that says user, time and id of the request
+    shown: Bool  # [M] the request is a shown list
+    item: I32  # [M]
+    behaviour: I8  # [M] the target behaviour: label 1; MISSING: label 0
+
+
+def build_pool(hour: I64, item: I32, events: I64, power: float) -> Pool:
+    """A pool from rows (hour, item, engaged events); an item's weight is events ** power. Rows in any order."""
+    order = np.lexsort((item, hour))
+    hours, starts = np.unique(hour[order], return_index=True)
+    return Pool(
+        hours=hours,
+        offsets=np.append(starts, len(order)).astype(np.int64),
+        items=item[order],
+        cumulative=np.cumsum(events[order].astype(np.float64) ** power),
+    )
+
+
+def make_pairs(log: Log, kinds: Kinds, pool: Pool, negatives: int, first: int) -> Pairs:
+    """The labelled pairs of all target behaviours at or after `first` (microseconds since 1970 UTC).
+
+    A target whose request was shown with its item belongs to that list: positives are its items with a target
+    behaviour, negatives those without any engaged behaviour in the request, and the request's moment is its first
+    impression. Any other target is a request of its own, with up to `negatives` items drawn from the pool of its hour
+    (the newest earlier one where that is empty): never the item itself, nor one that the user engaged with at the same
+    microsecond. Requests without a positive or without a negative are left out.
+    """
+    target = np.isin(log.behaviour, kinds.targets) & (log.item >= 0) & (log.time >= first)
+    lists, listed = _shown(log, kinds, target)
+    own = _drawn(log, kinds, np.flatnonzero(target & ~listed).astype(np.int64), pool, negatives)
+    return Pairs(
+        row=np.concatenate([lists.row, own.row]),
+        shown=np.concatenate([lists.shown, own.shown]),
+        item=np.concatenate([lists.item, own.item]),
+        behaviour=np.concatenate([lists.behaviour, own.behaviour]),
+    )
+
+
+def complete(request: I64, positive: Bool) -> Bool:
+    """[M] whether the pair's request has both a positive and a negative. `request` [M] numbers from 0."""
+    total, good = np.bincount(request), np.bincount(request, weights=positive)
+    return np.asarray(((good > 0) & (good < total))[request])
+
+
+def _shown(log: Log, kinds: Kinds, target: Bool) -> tuple[Pairs, Bool]:
+    """Pairs of shown lists, and which targets [E] belong to one."""
+    requests = int(log.request.max(initial=MISSING)) + 1
+    items = int(log.item.max(initial=MISSING)) + 1
+    usable = (log.request >= 0) & (log.item >= 0)
+    impressions = np.flatnonzero(usable & (log.behaviour == kinds.shown))
+    key = log.user * requests + log.request  # a list belongs to one user
+    lists, first, owner = np.unique(key[impressions], return_index=True, return_inverse=True)  # [R], [R], impressions
+    cells, place = np.unique(owner * items + log.item[impressions], return_index=True)  # a (list, item) pair each
+    behaviour = np.full(len(cells), MISSING, dtype=np.int8)
+    engaged = np.zeros(len(cells), dtype=np.bool_)
+    rows = np.flatnonzero(usable & np.isin(log.behaviour, kinds.engaged))
+    rows = rows[np.isin(key[rows], lists)]
+    wanted = np.searchsorted(lists, key[rows]) * items + log.item[rows]
+    inside = np.isin(wanted, cells)
+    rows, cell = rows[inside], np.searchsorted(cells, wanted[inside])
+    engaged[cell] = True
+    hits = target[rows]
+    behaviour[cell[hits]] = log.behaviour[rows[hits]]  # of several targets the newest stays
+    listed = np.zeros(len(target), dtype=np.bool_)
+    listed[rows[hits]] = True
+    request = owner[place]
+    kept = np.flatnonzero((behaviour >= 0) | ~engaged)
+    kept = kept[complete(request[kept], behaviour[kept] >= 0)]
+    pairs = Pairs(
+        row=impressions[first[request[kept]]].astype(np.int64),
+        shown=np.ones(len(kept), dtype=np.bool_),
+        item=log.item[impressions[place[kept]]],
+        behaviour=behaviour[kept],
+    )
+    return pairs, listed
+
+
+def _drawn(log: Log, kinds: Kinds, rows: I64, pool: Pool, negatives: int) -> Pairs:
+    """Each target in `rows` [Q] with negatives drawn from its hour's pool."""
+    hour = np.searchsorted(pool.hours, log.time[rows], side="right") - 1
+    rows, hour = rows[hour >= 0], hour[hour >= 0]
+    draws = _uniform(log.draw[rows], SPARE * negatives)  # [Q, J]
+    edges = np.append(0.0, pool.cumulative)
+    low, high = edges[pool.offsets[hour]], edges[pool.offsets[hour + 1]]
+    drawn = np.searchsorted(pool.cumulative, low[:, None] + draws * (high - low)[:, None], side="right")
+    item = pool.items[np.minimum(drawn, pool.offsets[hour + 1][:, None] - 1)]  # rounding may reach the next hour
+    allowed = ~_tied(log, kinds, rows, item) & (item != log.item[rows][:, None])
+    for place in range(1, item.shape[1]):  # J is small: a draw that repeats an earlier one is void
+        allowed[:, place] &= ~((item[:, :place] == item[:, place : place + 1]) & allowed[:, :place]).any(axis=1)
+    allowed &= np.cumsum(allowed, axis=1) <= negatives
+    allowed = np.concatenate([allowed.any(axis=1, keepdims=True), allowed], axis=1)  # the label comes first
+    item = np.concatenate([log.item[rows][:, None], item], axis=1)
+    behaviour = np.full(item.shape, MISSING, dtype=np.int8)
+    behaviour[:, 0] = log.behaviour[rows]
+    return Pairs(
+        row=np.broadcast_to(rows[:, None], item.shape)[allowed],
+        shown=np.zeros(int(allowed.sum()), dtype=np.bool_),
+        item=item[allowed].astype(np.int32),
+        behaviour=behaviour[allowed],
+    )
+
+
+def _tied(log: Log, kinds: Kinds, rows: I64, item: npt.NDArray[np.int32]) -> Bool:
+    """[Q, J] whether the user of the row engaged with the item at the row's very moment."""
+    changes = np.ones(len(log.time), dtype=np.int64)
+    changes[1:] = (np.diff(log.user) != 0) | (np.diff(log.time) != 0)
+    moment = np.cumsum(changes)  # [E] one number for each (user, time)
+    items = int(max(log.item.max(initial=MISSING), item.max(initial=MISSING))) + 1
+    engaged = np.isin(log.behaviour, kinds.engaged) & (log.item >= 0)
+    known = moment[engaged] * items + log.item[engaged]
+    return np.asarray(np.isin(moment[rows][:, None] * items + item, known))
+
+
+def _uniform(seed: I64, count: int) -> npt.NDArray[np.float64]:
+    """[Q, count] numbers in [0, 1) from 64-bit seeds [Q]: SplitMix64 (Steele et al. 2014, figure 16), counter form."""
+    steps = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    z = seed.astype(np.uint64)[:, None] + steps
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    z ^= z >> np.uint64(31)
+    return np.asarray((z >> np.uint64(11)).astype(np.float64) * 2.0**-53)

@@ -1,0 +1,77 @@
+"""Examples into their table and out again, for the ranker: Spark builds them, PyTorch reads them through Arrow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime, timezone
+from pathlib import Path
+from urllib.parse import unquote, urlparse
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+from pyspark.sql import functions as F
+
+from recsys.config import Settings
+from recsys.errors import NoDataError
+from recsys.features.history import F32, I64
+from recsys.io import View, Warehouse
+from recsys.ranking.spark import build_examples
+from recsys.tables import EVENTS, EXAMPLES, ITEM_FEATURES, ITEMS
+
+JOB = "train_ranker"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Examples:
+    """N labelled pairs in the order of their time and request. Shape letters: N pairs, F features."""
+
+    x: F32  # [N, F] NaN: unknown
+    y: F32  # [N] 0 or 1
+    request: I64  # [N] pairs of one request share a number
+    at: I64  # [N] microseconds since 1970 UTC
+    user: I64  # [N] pairs of one user share a number
+
+
+def write_examples(
+    warehouse: Warehouse, settings: Settings, encoder: Path, day_from: date, day_to: date
+) -> dict[str, int]:
+    """Write the examples of the UTC days [day_from, day_to) in place of earlier ones; returns the versions they read.
+
+    `encoder` must not have learned from these days: a label that the encoder has seen would flatter the similarity.
+    """
+    view, started = warehouse.view(), datetime.now(timezone.utc)
+    categories = view.read(ITEMS).where(F.col("valid_to").isNull()).select("item_id", "category")
+    features = view.read(ITEM_FEATURES).where(F.col("day").between(F.lit(day_from), F.lit(day_to)))
+    rows = build_examples(view.read(EVENTS), features, str(encoder), settings, day_from, day_to, categories)
+    commit = warehouse.next_batch(JOB)
+    range_ = f"day >= '{day_from}' AND day < '{day_to}'"
+    version = warehouse.write(EXAMPLES, rows, commit, replace=range_)
+    warehouse.finish(commit, {EXAMPLES.name: version}, started)
+    read = {table.name: view.versions[table.name] for table in (EVENTS, ITEM_FEATURES, ITEMS)}
+    return read | {EXAMPLES.name: version}
+
+
+def read_examples(view: View, day_from: date, day_to: date) -> Examples:
+    """The examples of the UTC days [day_from, day_to), read by the driver: ranker.max_requests bounds them.
+
+    Raises NoDataError: there is none.
+    """
+    inside = (F.col("day") >= F.lit(day_from)) & (F.col("day") < F.lit(day_to))
+    files = [unquote(urlparse(file).path) for file in view.read(EXAMPLES).where(inside).inputFiles()]
+    if not files:
+        raise NoDataError(f"table 'examples' has no row on [{day_from}, {day_to}). Stream events of these days first.")
+    columns = ["request_id", "user_id", "item_id", "at", "label", "features"]
+    table = ds.dataset(files, format="parquet").to_table(columns=columns)
+    table = table.sort_by([("at", "ascending"), ("request_id", "ascending"), ("item_id", "ascending")])
+    flat = pc.list_flatten(table["features"].combine_chunks()).to_numpy(zero_copy_only=False)
+    codes = [table[name].combine_chunks().dictionary_encode().indices for name in ("request_id", "user_id")]
+    request, user = (code.to_numpy(zero_copy_only=False).astype(np.int64) for code in codes)
+    return Examples(
+        x=np.ascontiguousarray(flat.reshape(table.num_rows, -1), dtype=np.float32),
+        y=table["label"].to_numpy().astype(np.float32),
+        request=request,
+        at=table["at"].cast(pa.timestamp("us", tz="UTC")).cast(pa.int64()).to_numpy(),
+        user=user,
+    )

@@ -1,0 +1,146 @@
+"""The two passes over users as Arrow tables: events -> labelled pairs, and histories with pairs -> features. No Spark.
+
+Shape letters: E behaviours, M pairs, C items of the histories' dictionary, Fi item features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from recsys.config import Settings
+from recsys.features.definitions import ITEM_FEATURES
+from recsys.features.history import F32, FIELDS, I32, I64, MISSING, Histories, from_columns
+from recsys.ranking.assemble import Encoder, Requests, features
+from recsys.ranking.examples import Kinds, Log, Pool, build_pool, make_pairs
+
+Batches = Iterable[pa.RecordBatch]
+
+
+def whole_users(batches: Batches) -> Iterator[pa.Table]:
+    """The same rows, cut where the user changes: of a batch only its last user is held back for the next."""
+    held: list[pa.RecordBatch] = []
+    for batch in batches:
+        if not batch.num_rows:
+            continue
+        users = batch.column("user_id")
+        start = batch.num_rows - (pc.sum(pc.equal(users, users[-1])).as_py() or 0)
+        if start:
+            yield pa.Table.from_batches([*held, batch.slice(0, start)])
+            held = []
+        elif held and held[-1].column("user_id")[-1] != users[0]:
+            yield pa.Table.from_batches(held)
+            held = []
+        held.append(batch.slice(start))
+    if held:
+        yield pa.Table.from_batches(held)
+
+
+def kinds(settings: Settings) -> Kinds:
+    """Codes of the behaviours that examples tell apart."""
+    codes = {name: code for code, name in enumerate(settings.behaviours)}
+    return Kinds(
+        shown=codes.get("impression", MISSING),
+        engaged=np.asarray([codes[name] for name in settings.engaged()], dtype=np.int8),
+        targets=np.asarray([codes[name] for name in settings.targets()], dtype=np.int8),
+    )
+
+
+def read_pool(table: pa.Table, power: float) -> tuple[Pool, pa.Array]:
+    """A pool and its item ids from rows (hour in microseconds, item_id, events)."""
+    encoded = table["item_id"].combine_chunks().dictionary_encode()
+    pool = build_pool(table["hour"].to_numpy(), encoded.indices.to_numpy(), table["events"].to_numpy(), power)
+    return pool, encoded.dictionary
+
+
+def labelled(table: pa.Table, pool: Pool, pool_items: pa.Array, settings: Settings, first: int) -> pa.Table:
+    """One table of whole users' events -> user_id, request_id, item_id, at, label, target."""
+    names = pa.array(list(settings.behaviours), pa.string())
+    both = pa.concat_arrays(
+        [pool_items, table["item_id"].combine_chunks()]
+    ).dictionary_encode()  # the pool's codes stay
+    request = table["request_id"].combine_chunks().dictionary_encode()
+    log = Log(
+        user=_runs(table["user_id"]),
+        time=_micros(table["event_time"]),
+        behaviour=pc.fill_null(pc.index_in(table["behaviour"], value_set=names), MISSING).to_numpy().astype(np.int8),
+        item=both.indices.to_numpy()[len(pool_items) :],
+        request=pc.fill_null(request.indices, MISSING).to_numpy(zero_copy_only=False).astype(np.int32),
+        draw=table["draw"].to_numpy(),
+    )
+    pairs = make_pairs(log, kinds(settings), pool, settings.ranker.negatives, first)
+    rows = table.take(pa.array(pairs.row))
+    positive = pairs.behaviour >= 0
+    return pa.table(
+        {
+            "user_id": rows["user_id"],
+            "request_id": pc.if_else(pa.array(pairs.shown), rows["request_id"], rows["event_id"]),
+            "item_id": both.dictionary.take(pa.array(pairs.item)),
+            "at": rows["event_time"],
+            "label": pa.array(positive.astype(np.float32)),
+            "target": names.take(pa.array(pairs.behaviour, mask=~positive)),
+        }
+    )
+
+
+def featured(table: pa.Table, encoder: Encoder, settings: Settings) -> pa.Table:
+    """One table of whole users, each one's history (kind 0) before its pairs (kind 1) -> request_id ... features."""
+    users = _runs(table["user_id"])
+    is_pair = table["kind"].to_numpy() == 1
+    codes = pc.fill_null(table["category"].combine_chunks().dictionary_encode().indices, -1)
+    category = codes.to_numpy(zero_copy_only=False).astype(np.int32)
+    past, asked = table.filter(pa.array(~is_pair)), table.filter(pa.array(is_pair))
+    offsets = np.searchsorted(users[~is_pair], np.arange(int(users[-1]) + 2)).astype(np.int64)
+    behaviours = tuple(settings.behaviours)
+    h = from_columns({name: past[name].combine_chunks() for name in FIELDS}, offsets, behaviours)
+    request = _runs(pc.binary_join_element_wise(asked["user_id"], asked["event_id"], "\x00"))  # [M]
+    first = np.unique(request, return_index=True)[1]
+    r = Requests(
+        user=users[is_pair][first],
+        at=_micros(asked["event_time"])[first],
+        request=request,
+        item=asked["item_id"].combine_chunks(),
+        item_rows=_item_rows(asked["item_row"].combine_chunks()),
+        positive=asked["label"].to_numpy() > 0,
+        categories=_by_item(h, category[~is_pair]),
+        pair_category=category[is_pair],
+    )
+    matrix, kept = features(h, r, encoder, behaviours, settings.features, seen=settings.ranker.seen)
+    rows = asked.take(pa.array(kept))
+    lists = pa.FixedSizeListArray.from_arrays(pa.array(matrix.ravel()), matrix.shape[1]).cast(pa.list_(pa.float32()))
+    return (
+        rows.select(["event_id", "user_id", "item_id", "event_time", "label", "behaviour"])
+        .rename_columns(["request_id", "user_id", "item_id", "at", "label", "behaviour"])
+        .append_column("features", lists)
+    )
+
+
+def _runs(values: pa.ChunkedArray) -> I64:
+    """Number of the run of equal neighbours that each row lies in, from 0."""
+    codes = values.combine_chunks().dictionary_encode().indices.to_numpy()
+    return np.cumsum(np.append(False, np.diff(codes) != 0)[: len(codes)]).astype(np.int64)
+
+
+def _micros(times: pa.ChunkedArray) -> I64:
+    return np.asarray(times.cast(pa.timestamp("us", tz="UTC")).cast(pa.int64()).to_numpy(), dtype=np.int64)
+
+
+def _item_rows(rows: pa.ListArray) -> F32:
+    """[M, Fi] item features; NULL values become NaN, NULL rows the defaults: an item without events has no row."""
+    default = np.asarray([np.nan if f.default is None else f.default for f in ITEM_FEATURES], dtype=np.float32)
+    matrix = np.tile(default, (len(rows), 1))
+    present = pc.is_valid(rows).to_numpy(zero_copy_only=False)
+    flat = pc.fill_null(rows.flatten(), np.nan).to_numpy()
+    matrix[present] = flat.reshape(-1, len(default))
+    return matrix
+
+
+def _by_item(h: Histories, category: I32) -> I32:
+    """[C] category code of each item of the histories' dictionary."""
+    codes = np.full(len(h.items), -1, dtype=np.int32)
+    named = h.item >= 0
+    codes[h.item[named]] = category[named]
+    return codes

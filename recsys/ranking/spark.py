@@ -1,0 +1,136 @@
+"""Examples on executors: events -> labelled pairs -> pairs with item features -> rows of tables.EXAMPLES.
+
+Two passes over users, both sorted by user within partitions and read as Arrow batches: the first finds requests and
+draws negatives, the second sees each user's history beside the pairs. Memory: a batch and one user's rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import date, datetime, time, timezone
+from pathlib import Path
+
+import pyarrow as pa
+from pyspark.sql import DataFrame, Window
+from pyspark.sql import functions as F
+
+from recsys.config import Settings
+from recsys.encoder.trained import TrainedEncoder
+from recsys.errors import ConfigError, NoDataError
+from recsys.features.definitions import ITEM_FEATURES
+from recsys.ranking.passes import Batches, featured, labelled, read_pool, whole_users
+from recsys.tables import EXAMPLES, RECENT_FIELDS
+
+PAIRS = "user_id string, request_id string, item_id string, at timestamp, label float, target string"
+FEATURED = (
+    "request_id string, user_id string, item_id string, at timestamp, label float, behaviour string, "
+    "features array<float>"
+)
+
+
+def build_examples(
+    events: DataFrame,
+    item_features: DataFrame,
+    encoder_path: str,
+    settings: Settings,
+    day_from: date,
+    day_to: date,
+    categories: DataFrame | None = None,
+) -> DataFrame:
+    """Rows of tables.EXAMPLES for requests on the UTC days [day_from, day_to).
+
+    `events` are of tables.EVENTS and reach back before day_from, for histories; rows after day_to are not read.
+    `item_features` has a row for each item and hour (definitions.ITEM_FEATURES_FULL); a pair takes that of the last
+    full hour, and an item without a row has the features' defaults. `encoder_path` is a folder that executors can read.
+    `categories` (item_id unique, category) gives `pair_category_share` its values. At most ranker.max_requests targets
+    are used, the newest ones. Only the pools (ranker.pool items an hour) and one time come to the driver.
+
+    Raises ConfigError: an empty range of days, or no target behaviour in the settings. NoDataError: no target behaviour
+    on these days.
+    """
+    if not settings.targets():
+        raise ConfigError("settings: no behaviour has `target: true`; the ranker needs one to learn.")
+    if day_from >= day_to:
+        raise ConfigError(f"examples of [{day_from}, {day_to}): the range holds no day.")
+    start, end = F.lit(_midnight(day_from)), F.lit(_midnight(day_to))
+    past = events.where((F.col("event_time") < end) & F.col("behaviour").isin(*settings.behaviours))
+    recent = past.where((F.col("event_time") >= start) & F.col("item_id").isNotNull())
+    targets = recent.where(F.col("behaviour").isin(*settings.targets()) & F.col("user_id").isNotNull())
+    pairs = _labelled(recent, settings, _oldest(targets, settings, day_from, day_to)).where(F.col("at") >= start)
+    row = F.array(*(F.col(f.name).cast("float") for f in ITEM_FEATURES)).alias("item_row")
+    known = item_features.select("item_id", "hour", row)
+    pairs = pairs.withColumn("hour", F.date_trunc("hour", "at")).join(known, ["item_id", "hour"], "left")
+    engaged = past.where(F.col("behaviour").isin(*settings.engaged()))
+    history = engaged.join(targets.select("user_id"), "user_id", "left_semi")
+    rows = _together(history, pairs, categories).repartition("user_id")
+    ordered = rows.sortWithinPartitions("user_id", "kind", "event_time", "event_id", "item_id")
+    examples = ordered.mapInArrow(_featuring(encoder_path, settings), FEATURED)
+    return examples.withColumn("day", F.to_date("at")).select(*EXAMPLES.names)
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time(), tzinfo=timezone.utc)
+
+
+def _oldest(targets: DataFrame, settings: Settings, day_from: date, day_to: date) -> int:
+    """Time of the oldest target that max_requests leaves, microseconds since 1970 UTC."""
+    newest = targets.select("event_time").orderBy(F.desc("event_time")).limit(settings.ranker.max_requests)
+    row = newest.agg(F.unix_micros(F.min("event_time")).alias("first")).first()
+    if row is None or row["first"] is None:
+        wanted = " or ".join(settings.targets())
+        raise NoDataError(f"no {wanted} on [{day_from}, {day_to}) to learn from: stream events of these days first.")
+    return int(row["first"])
+
+
+def _labelled(recent: DataFrame, settings: Settings, first: int) -> DataFrame:
+    columns = ("user_id", "event_time", "event_id", "behaviour", "item_id", "request_id")
+    draw = F.xxhash64(F.lit(settings.seed), "event_id").alias("draw")
+    rows = recent.where(F.col("user_id").isNotNull()).select(*columns, draw).repartition("user_id")
+    ordered = rows.sortWithinPartitions("user_id", "event_time", "event_id")
+    return ordered.mapInArrow(_pairing(_pool(recent, settings), settings, first), PAIRS)
+
+
+def _pool(recent: DataFrame, settings: Settings) -> pa.Table:
+    """The most engaged items of each hour: hour, item_id, events. At most ranker.pool rows an hour."""
+    engaged = recent.where(F.col("behaviour").isin(*settings.engaged()))
+    hour = F.unix_micros(F.date_trunc("hour", "event_time")).alias("hour")
+    counts = engaged.groupBy(hour, "item_id").agg(F.count(F.lit(1)).alias("events"))
+    rank = F.row_number().over(Window.partitionBy("hour").orderBy(F.desc("events"), "item_id"))
+    return counts.withColumn("rank", rank).where(F.col("rank") <= settings.ranker.pool).drop("rank").toArrow()
+
+
+def _pairing(pool: pa.Table, settings: Settings, first: int) -> Callable[[Batches], Iterator[pa.RecordBatch]]:
+    def pairing(batches: Batches) -> Iterator[pa.RecordBatch]:
+        built, items = read_pool(pool, settings.ranker.popularity)
+        for table in whole_users(batches):
+            yield from labelled(table, built, items, settings, first).to_batches()
+
+    return pairing
+
+
+def _together(history: DataFrame, pairs: DataFrame, categories: DataFrame | None) -> DataFrame:
+    """Histories (kind 0) and pairs (kind 1) in one frame, for one shuffle."""
+    own = history.select("user_id", F.lit(0).alias("kind"), *RECENT_FIELDS)
+    asked = pairs.select(
+        "user_id",
+        F.lit(1).alias("kind"),
+        F.col("at").alias("event_time"),
+        F.col("request_id").alias("event_id"),
+        F.col("target").alias("behaviour"),
+        "item_id",
+        "label",
+        "item_row",
+    )
+    rows = own.unionByName(asked, allowMissingColumns=True)
+    if categories is None:
+        return rows.withColumn("category", F.lit(None).cast("string"))
+    return rows.join(categories.select("item_id", "category"), "item_id", "left")
+
+
+def _featuring(encoder_path: str, settings: Settings) -> Callable[[Batches], Iterator[pa.RecordBatch]]:
+    def featuring(batches: Batches) -> Iterator[pa.RecordBatch]:
+        encoder = TrainedEncoder.load(Path(encoder_path))
+        for table in whole_users(batches):
+            yield from featured(table, encoder, settings).to_batches()
+
+    return featuring

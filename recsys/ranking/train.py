@@ -1,0 +1,157 @@
+"""Training of the ranker: Adam, binary cross-entropy, early stopping on the newest slice. NumPy and torch.
+
+Shape letters: N examples, F features, I inputs, B examples of a batch.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from recsys.config import RankerSettings
+from recsys.errors import BundleError, NoDataError
+from recsys.features.history import F32, I64
+from recsys.ranking import standardise
+from recsys.ranking.model import Ranker
+from recsys.ranking.trained import Shape, TrainedRanker
+from recsys.ranking.validation import Bool, area_under_curve, logloss, split
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochLog:
+    """One epoch. Epoch 0 is the model before training, where it is a warm start. NaN: not defined."""
+
+    epoch: int
+    loss: float  # mean training loss
+    validation_logloss: float
+    validation_auc: float  # NaN where the newest slice holds one class only
+    examples: int  # trained on in this epoch
+    seconds: float
+
+
+def train_ranker(
+    x: F32,
+    y: F32,
+    request: I64,
+    at: I64,
+    settings: RankerSettings,
+    seed: int,
+    names: tuple[str, ...],
+    start: TrainedRanker | None = None,
+    on_epoch: Callable[[EpochLog], None] | None = None,
+    device: str = "cpu",
+) -> tuple[TrainedRanker, list[EpochLog]]:
+    """Train on plain features `x` [N, F] (NaN: unknown), labels `y` [N] in {0, 1}, requests and their times [N].
+
+    The newest `settings.validation` of the examples, in whole requests, are held out; training ends after
+    `settings.patience` epochs without a lower logloss on them, and the best epoch is returned. With `start` only the
+    given rows are trained on, for at most `increment_epochs`, with its scaling and shape; where no epoch is better than
+    `start` on the newest slice, a copy of `start` is returned. Same input and seed: same weights on one machine.
+
+    Raises NoDataError: no example of one class, or all at one moment. BundleError: `start` has other features.
+    """
+    older = split(request, at, settings.validation)
+    if not 0 < y[older].sum() < older.sum():
+        raise NoDataError(
+            f"The {int(older.sum())} training examples hold {int(y[older].sum())} positives: both classes are needed. "
+            "Widen ranker.days or check the target behaviours."
+        )
+    if start is not None and start.names != names:
+        changed = sorted(set(start.names) ^ set(names)) or "the order"
+        raise BundleError(f"The ranker to start from has other features ({changed}): train from the beginning.")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        ranker = _fresh(standardise.fit(x[older], names), settings) if start is None else deepcopy(start)
+        inputs = torch.from_numpy(ranker.standardisation.apply(x)).to(device)
+        ranker.model.to(device)
+        run = _Run(ranker.model, inputs, torch.from_numpy(y).to(device), older, settings)
+        logs = _fit(run, warm=start is not None, on_epoch=on_epoch)
+    return ranker, logs
+
+
+@dataclass(frozen=True, eq=False)
+class _Run:
+    model: Ranker
+    inputs: torch.Tensor  # [N, I]
+    labels: torch.Tensor  # [N]
+    older: Bool  # [N]
+    settings: RankerSettings
+
+    def validate(self) -> tuple[float, float]:
+        """Logloss and AUC on the newest slice."""
+        self.model.eval()
+        newest = torch.from_numpy(~self.older).to(self.inputs.device)
+        with torch.inference_mode():
+            probability = torch.sigmoid(self.model(self.inputs[newest])).cpu().numpy()
+        y = self.labels[newest].cpu().numpy()
+        return logloss(y, probability), area_under_curve(y, probability)
+
+
+def _fresh(standardisation: standardise.Standardisation, settings: RankerSettings) -> TrainedRanker:
+    shape = Shape(
+        names=standardisation.names,
+        indicator=tuple(standardisation.indicator.tolist()),
+        hidden=settings.hidden,
+        cross=settings.cross,
+        dropout=settings.dropout,
+    )
+    model = Ranker(standardisation.inputs, shape.hidden, shape.cross, shape.dropout)
+    return TrainedRanker(shape=shape, standardisation=standardisation, model=model)
+
+
+def _fit(run: _Run, *, warm: bool, on_epoch: Callable[[EpochLog], None] | None) -> list[EpochLog]:
+    """Train `run.model` in place and leave it at its best epoch."""
+    optimiser = torch.optim.Adam(run.model.parameters(), lr=run.settings.lr, weight_decay=run.settings.weight_decay)
+    logs: list[EpochLog] = []
+    best, weights = float("inf"), deepcopy(run.model.state_dict())
+    epochs = run.settings.increment_epochs if warm else run.settings.epochs
+    for epoch in range(0 if warm else 1, epochs + 1):
+        began = time.monotonic()
+        loss, examples = _epoch(run, optimiser) if epoch else (float("nan"), 0)
+        held, auc = run.validate()
+        log = EpochLog(
+            epoch=epoch,
+            loss=loss,
+            validation_logloss=held,
+            validation_auc=auc,
+            examples=examples,
+            seconds=time.monotonic() - began,
+        )
+        logs.append(log)
+        if on_epoch is not None:
+            on_epoch(log)
+        if held < best:
+            best, weights = held, deepcopy(run.model.state_dict())
+        elif epoch - best_epoch(logs) >= run.settings.patience:
+            break
+    run.model.load_state_dict(weights)
+    run.model.eval()
+    return logs
+
+
+def best_epoch(logs: list[EpochLog]) -> int:
+    """The epoch with the lowest validation logloss, whose weights the ranker has."""
+    return min(logs, key=lambda log: log.validation_logloss).epoch
+
+
+def _epoch(run: _Run, optimiser: torch.optim.Optimizer) -> tuple[float, int]:
+    """One pass over the older examples in random order: mean loss and examples seen."""
+    run.model.train()
+    rows = torch.from_numpy(np.flatnonzero(run.older))
+    order = rows[torch.randperm(len(rows))].to(run.inputs.device)
+    total, seen = 0.0, 0
+    for batch in torch.split(order, run.settings.batch):
+        if len(batch) < 2:  # batch norm has no variance of one example; it comes in another epoch
+            continue
+        loss = binary_cross_entropy_with_logits(run.model(run.inputs[batch]), run.labels[batch])
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        total, seen = total + loss.item() * len(batch), seen + len(batch)
+    return total / max(seen, 1), seen

@@ -1,0 +1,110 @@
+"""A trained ranker: network and fitted scaling, scored and stored together. Safetensors and JSON, no pickle.
+
+Shape letters: N examples, F features.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from recsys.config import Section
+from recsys.errors import BundleError
+from recsys.features.history import F32
+from recsys.ranking.model import Ranker
+from recsys.ranking.standardise import Standardisation
+
+FORMAT = 1
+BLOCK = 65_536  # examples scored at once: bounds memory
+WEIGHTS, DESCRIPTION = "ranker.safetensors", "ranker.json"
+
+
+class Shape(Section):
+    """What rebuilds the network before its weights are read."""
+
+    format: int = FORMAT
+    names: tuple[str, ...]
+    indicator: tuple[int, ...]
+    hidden: tuple[int, ...]
+    cross: int
+    dropout: float
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TrainedRanker:
+    """A ranker that scores plain features; scaling and imputation are inside."""
+
+    shape: Shape
+    standardisation: Standardisation
+    model: Ranker
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the F columns that `score` expects, in order."""
+        return self.shape.names
+
+    def score(self, x: F32, /) -> F32:
+        """[N, F] plain values, NaN: unknown -> [N] probability of a target behaviour. BundleError: another width."""
+        device = next(self.model.parameters()).device
+        self.model.eval()
+        scores = np.empty(len(x), dtype=np.float32)
+        with torch.inference_mode():
+            for first in range(0, len(x), BLOCK):
+                rows = slice(first, first + BLOCK)
+                inputs = torch.from_numpy(self.standardisation.apply(x[rows])).to(device)
+                scores[rows] = torch.sigmoid(self.model(inputs)).cpu().numpy()
+        return scores
+
+    def save(self, folder: Path) -> None:
+        """Write WEIGHTS and DESCRIPTION into `folder`, which is created."""
+        folder.mkdir(parents=True, exist_ok=True)
+        tensors = {f"model.{name}": value.cpu().contiguous() for name, value in self.model.state_dict().items()}
+        tensors["mean"] = torch.from_numpy(self.standardisation.mean)
+        tensors["scale"] = torch.from_numpy(self.standardisation.scale)
+        save_file(tensors, folder / WEIGHTS)
+        text = json.dumps(self.shape.model_dump(mode="json"), indent=1, sort_keys=True)
+        (folder / DESCRIPTION).write_text(text + "\n", encoding="utf-8")
+
+    @staticmethod
+    def load(folder: Path) -> TrainedRanker:
+        """Read what `save` wrote. BundleError: a file is absent, broken or of another format, or they do not fit."""
+        shape = _shape(folder / DESCRIPTION)
+        try:
+            tensors = load_file(folder / WEIGHTS)
+        except (OSError, SafetensorError) as error:
+            raise BundleError(f"Ranker weights {str(folder / WEIGHTS)!r} cannot be read: {error}.") from None
+        standardisation = Standardisation(
+            names=shape.names,
+            mean=tensors.pop("mean", torch.empty(0)).numpy(),
+            scale=tensors.pop("scale", torch.empty(0)).numpy(),
+            indicator=np.asarray(shape.indicator, dtype=np.int64),
+        )
+        if not len(standardisation.mean) == len(standardisation.scale) == len(shape.names):
+            raise BundleError(f"Ranker {str(folder)!r}: mean and scale do not have {len(shape.names)} values each.")
+        model = Ranker(standardisation.inputs, shape.hidden, shape.cross, shape.dropout)
+        try:
+            model.load_state_dict({name.removeprefix("model."): value for name, value in tensors.items()})
+        except RuntimeError as error:
+            raise BundleError(f"Ranker {str(folder)!r}: the weights do not fit the description: {error}") from None
+        return TrainedRanker(shape=shape, standardisation=standardisation, model=model.eval())
+
+
+def _shape(path: Path) -> Shape:
+    try:
+        shape = Shape.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise BundleError(f"Ranker description {str(path)!r} cannot be read: {error}") from None
+    if shape.format != FORMAT:
+        raise BundleError(
+            f"Ranker {str(path)!r} has format {shape.format}, this version reads {FORMAT}: train it anew."
+        )
+    if any(not 0 <= column < len(shape.names) for column in shape.indicator):
+        raise BundleError(f"Ranker {str(path)!r}: an indicator points at no feature.")
+    return shape

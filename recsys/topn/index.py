@@ -1,0 +1,94 @@
+"""The catalogue as Top-N needs it: an item snapshot beside the encoder's vectors, prepared once for many calls.
+
+Shape letters: I items of the snapshot, S items that a search may find, D width, C items of a history's dictionary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from recsys.errors import NoDataError
+from recsys.features.history import F32, I32, I64, Histories, Points
+from recsys.features.item import ItemSnapshot
+from recsys.features.windows import Bool
+
+
+class Vocabulary(Protocol):
+    """Item ids as the encoder numbers them."""
+
+    def index(self, ids: Sequence[str]) -> I32:
+        """1-based numbers; 0: unknown."""
+
+
+class Encoder(Protocol):
+    """What Top-N asks of `encoder.trained.TrainedEncoder`."""
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The items that it has vectors for."""
+
+    def encode(self, h: Histories, p: Points) -> F32:
+        """[P, D] unit length; zeros for an empty history."""
+
+    def item_vectors(self) -> F32:
+        """[V, D] unit length, in the order of the vocabulary."""
+
+
+class Scorer(Protocol):
+    """What Top-N asks of `ranking.trained.TrainedRanker`."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the F columns that `score` expects."""
+
+    def score(self, x: F32, /) -> F32:
+        """[M, F] -> [M] probability of a target behaviour."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ItemIndex:
+    """An item snapshot with vectors and lookups. Rows are the snapshot's rows."""
+
+    snapshot: ItemSnapshot
+    vectors: F32  # [I, D] zeros for an item that the encoder does not know
+    known: Bool  # [I] the encoder knows the item
+    category: I32  # [I] category code; -1: unknown
+    place: Mapping[str, int]  # item id -> row
+    found: I64  # [S] rows that a search may find: known and in stock
+    found_vectors: F32  # [S, D]
+    found_place: I64  # [I + 1] position of a row in `found`; -1: none; the last is for row -1
+
+    def rows(self, ids: Sequence[str]) -> I64:
+        """[C] row of each item id; -1: not in the snapshot."""
+        return np.fromiter((self.place.get(item, -1) for item in ids), dtype=np.int64, count=len(ids))
+
+
+def build_index(encoder: Encoder, snapshot: ItemSnapshot) -> ItemIndex:
+    """Align the encoder's vectors with the snapshot. Cost: O(I x D) time and memory; build once, use for many calls.
+
+    Raises NoDataError: the snapshot has no item.
+    """
+    if not snapshot.items:
+        raise NoDataError("the item snapshot is empty: run jobs/catalogue.py, then make a snapshot.")
+    numbers = encoder.vocabulary.index(snapshot.items)
+    own = encoder.item_vectors()
+    padded = np.concatenate([np.zeros((1, own.shape[1]), dtype=np.float32), own])
+    codes = {name: code for code, name in enumerate(sorted({c for c in snapshot.category if c is not None}))}
+    vectors = np.ascontiguousarray(padded[numbers])
+    found = np.flatnonzero((numbers > 0) & snapshot.in_stock).astype(np.int64)
+    places = np.full(len(numbers) + 1, -1, dtype=np.int64)
+    places[found] = np.arange(len(found))
+    return ItemIndex(
+        snapshot=snapshot,
+        vectors=vectors,
+        known=numbers > 0,
+        found=found,
+        found_vectors=vectors[found],
+        found_place=places,
+        category=np.asarray([-1 if c is None else codes[c] for c in snapshot.category], dtype=np.int32),
+        place={item: row for row, item in enumerate(snapshot.items)},
+    )

@@ -1,0 +1,45 @@
+"""A small real encoder-like table of vectors, so that examples can be tested before and without training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from recsys.features.history import F32, I32, Histories, Points
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """Item ids numbered from 1 in the given order."""
+
+    items: tuple[str, ...]
+
+    def index(self, ids: Sequence[str]) -> I32:
+        places = {item: place + 1 for place, item in enumerate(self.items)}
+        return np.asarray([places.get(item, 0) for item in ids], dtype=np.int32)
+
+
+@dataclass(frozen=True)
+class NewestItem:
+    """A user is where the newest known item is; items lie on the axes."""
+
+    vocabulary: Numbers
+
+    def item_vectors(self) -> F32:
+        return np.eye(len(self.vocabulary.items), dtype=np.float32)
+
+    def encode(self, h: Histories, p: Points) -> F32:
+        vectors = np.zeros((len(p.at), len(self.vocabulary.items)), dtype=np.float32)
+        for point, (start, end) in enumerate(zip(p.start, p.end, strict=True)):
+            for row in range(start, end):
+                if h.item[row] >= 0 and (number := self.vocabulary.index([h.items[h.item[row]]])[0]):
+                    vectors[point] = self.item_vectors()[number - 1]
+        return vectors
+
+
+@pytest.fixture
+def newest_item() -> NewestItem:
+    return NewestItem(Numbers(("a", "b", "c", "d")))

@@ -1,0 +1,165 @@
+from collections import defaultdict
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recsys.features.history import MISSING
+from recsys.ranking.examples import HOUR, Kinds, Log, Pairs, Pool, build_pool, complete, make_pairs
+
+IMPRESSION, VIEW, CLICK, PURCHASE = range(4)
+KINDS = Kinds(
+    shown=IMPRESSION,
+    engaged=np.asarray([VIEW, CLICK, PURCHASE], dtype=np.int8),
+    targets=np.asarray([CLICK, PURCHASE], dtype=np.int8),
+)
+Row = tuple[int, int, int, int, int]  # user, time, behaviour, item, request
+NOTHING = build_pool(np.zeros(0, np.int64), np.zeros(0, np.int32), np.zeros(0, np.int64), 1.0)
+
+
+def log(rows: list[Row]) -> Log:
+    columns = np.asarray(rows, dtype=np.int64).reshape(-1, 5).T
+    return Log(
+        user=columns[0],
+        time=columns[1],
+        behaviour=columns[2].astype(np.int8),
+        item=columns[3].astype(np.int32),
+        request=columns[4].astype(np.int32),
+        draw=np.arange(len(rows), dtype=np.int64) * 7_919,
+    )
+
+
+def pool(hours: dict[int, dict[int, int]], power: float = 1.0) -> Pool:
+    rows = [(hour * HOUR, item, events) for hour, items in hours.items() for item, events in items.items()]
+    hour, item, events = np.asarray(rows, dtype=np.int64).T
+    return build_pool(hour, item.astype(np.int32), events, power)
+
+
+def tuples(pairs: Pairs) -> list[tuple[int, bool, int, int]]:
+    return list(
+        zip(pairs.row.tolist(), pairs.shown.tolist(), pairs.item.tolist(), pairs.behaviour.tolist(), strict=True)
+    )
+
+
+def test_a_shown_list_gives_its_own_negatives() -> None:
+    rows = [
+        (0, 1, IMPRESSION, 10, 5),
+        (0, 1, IMPRESSION, 11, 5),
+        (0, 2, IMPRESSION, 12, 5),
+        (0, 2, IMPRESSION, 10, 5),  # shown twice: one pair
+        (0, 3, VIEW, 11, 5),  # engaged, yet no target: neither label
+        (0, 4, CLICK, 10, 5),
+        (0, 5, PURCHASE, 10, 5),  # the newest target names the behaviour
+        (0, 6, IMPRESSION, 10, 6),  # a list without a target is left out
+        (1, 1, IMPRESSION, 10, 5),  # another user's list of the same id
+    ]
+    assert tuples(make_pairs(log(rows), KINDS, NOTHING, 4, 0)) == [
+        (0, True, 10, PURCHASE),
+        (0, True, 12, MISSING),
+    ]
+
+
+def test_a_target_that_was_not_shown_draws_from_its_hour() -> None:
+    rows = [(0, HOUR + 1, CLICK, 10, MISSING), (0, 3 * HOUR, CLICK, 11, 8)]
+    pairs = make_pairs(log(rows), KINDS, pool({0: {1: 1}, 1: {10: 100, 2: 1, 3: 1}, 9: {4: 1}}, 0.0), 2, 0)
+    by_row: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    for row, shown, item, behaviour in tuples(pairs):
+        assert not shown
+        by_row[row].append((item, behaviour))
+    assert by_row[0][0] == (10, CLICK)
+    assert {item for item, _ in by_row[0][1:]} <= {2, 3}
+    assert by_row[1][0] == (11, CLICK)  # hour 3 has no pool: hour 1 serves
+    assert {item for item, _ in by_row[1][1:]} <= {10, 2, 3}
+
+
+def test_ties_of_the_label_are_never_negatives() -> None:
+    rows = [(0, 5, CLICK, 10, MISSING), (0, 5, VIEW, 2, MISSING), (1, 5, CLICK, 3, MISSING)]
+    pairs = make_pairs(log(rows), KINDS, pool({0: {10: 1, 2: 1, 3: 1}}), 30, 0)
+    assert sorted(item for row, _, item, b in tuples(pairs) if row == 0 and b == MISSING) == [3]
+    assert sorted(item for row, _, item, b in tuples(pairs) if row == 2 and b == MISSING) == [2, 10]
+
+
+def test_targets_before_the_first_moment_and_without_a_pool_are_left_out() -> None:
+    rows = [(0, 5, CLICK, 10, MISSING), (0, 2 * HOUR, CLICK, 11, MISSING), (0, 2 * HOUR + 1, CLICK, MISSING, MISSING)]
+    pairs = make_pairs(log(rows), KINDS, pool({1: {1: 1}}), 2, 0)
+    assert {row for row, *_ in tuples(pairs)} == {1}
+    assert tuples(make_pairs(log(rows), KINDS, pool({1: {1: 1}}), 2, 3 * HOUR)) == []
+    assert tuples(make_pairs(log([]), KINDS, NOTHING, 2, 0)) == []
+
+
+def test_draws_follow_the_weights() -> None:
+    users = 4000
+    rows = [(user, 1, CLICK, 0, MISSING) for user in range(users)]
+    drawn = make_pairs(log(rows), KINDS, pool({0: {1: 9, 2: 1}}, 0.5), 1, 0)
+    negatives = drawn.item[drawn.behaviour == MISSING]
+    assert len(negatives) == users
+    share = float((negatives == 1).mean())  # weights 3 and 1
+    assert abs(share - 0.75) < 4 * (0.75 * 0.25 / users) ** 0.5
+
+
+def test_draws_do_not_depend_on_the_other_users_of_the_batch() -> None:
+    rows = [(user, 7, CLICK, user % 3, MISSING) for user in range(20)]
+    whole = log(rows)
+    some = {item: item + 1 for item in range(9)}
+    together = tuples(make_pairs(whole, KINDS, pool({0: some}), 3, 0))
+    for user in range(20):
+        alone = Log(**{name: getattr(whole, name)[user : user + 1] for name in Log.__dataclass_fields__})
+        expected = [pair[1:] for pair in together if pair[0] == user]
+        assert [pair[1:] for pair in tuples(make_pairs(alone, KINDS, pool({0: some}), 3, 0))] == expected
+
+
+def test_complete_wants_both_labels() -> None:
+    request = np.asarray([0, 0, 1, 2, 2, 2])
+    positive = np.asarray([True, False, True, False, False, False])
+    assert complete(request, positive).tolist() == [True, True, False, False, False, False]
+
+
+rows_of = st.lists(
+    st.tuples(st.integers(0, 2), st.integers(0, 6), st.integers(0, 3), st.integers(-1, 4), st.integers(-1, 2)),
+    max_size=25,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(rows_of)
+def test_shown_lists_agree_with_a_plain_oracle(rows: list[Row]) -> None:
+    rows = sorted(rows, key=lambda row: row[:2])
+    lists: dict[tuple[int, int], list[int]] = defaultdict(list)
+    for place, (user, _, behaviour, item, request) in enumerate(rows):
+        if behaviour == IMPRESSION and item >= 0 and request >= 0:
+            lists[user, request].append(place)
+    expected = set()
+    for (user, request), places in lists.items():
+        engaged: dict[int, set[int]] = defaultdict(set)
+        newest: dict[int, int] = {}
+        for own, _, behaviour, item, of in rows:
+            if (own, of) == (user, request) and behaviour != IMPRESSION:
+                engaged[item].add(behaviour)
+                if behaviour in (CLICK, PURCHASE):
+                    newest[item] = behaviour
+        shown = {rows[place][3] for place in places}
+        positive = {(places[0], True, item, newest[item]) for item in shown if item in newest}
+        negative = {(places[0], True, item, MISSING) for item in shown if item not in engaged}
+        if positive and negative:
+            expected |= positive | negative
+    got = tuples(make_pairs(log(rows), KINDS, NOTHING, 2, 0))
+    assert len(set(got)) == len(got)
+    assert set(got) == expected
+
+
+@settings(max_examples=200, deadline=None)
+@given(rows_of, st.integers(1, 4))
+def test_drawn_negatives_keep_their_promises(rows: list[Row], negatives: int) -> None:
+    rows = sorted((user, time, behaviour, item, MISSING) for user, time, behaviour, item, _ in rows)
+    pairs = make_pairs(log(rows), KINDS, pool({0: {item: item + 1 for item in range(6)}}), negatives, 0)
+    by_row: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    for row, _, item, behaviour in tuples(pairs):
+        by_row[row].append((item, behaviour))
+    for row, items in by_row.items():
+        user, time, behaviour, item, _ = rows[row]
+        assert [pair for pair in items if pair[1] != MISSING] == [(item, behaviour)]
+        drawn = [other for other, label in items if label == MISSING]
+        assert 1 <= len(drawn) <= negatives
+        assert len(set(drawn)) == len(drawn)
+        tied = {r[3] for r in rows if r[:2] == (user, time) and r[2] != IMPRESSION}
+        assert not tied & set(drawn)

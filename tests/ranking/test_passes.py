@@ -1,0 +1,127 @@
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recsys.config import FeatureSettings, RankerSettings, Settings
+from recsys.features.definitions import ITEM_FEATURES
+from recsys.features.pairs import feature_names
+from recsys.ranking.assemble import Encoder
+from recsys.ranking.passes import featured, labelled, read_pool, whole_users
+
+UTC = pa.timestamp("us", tz="UTC")
+S = 1_000_000
+EVENTS = pa.schema(
+    [
+        ("user_id", pa.string()),
+        ("event_time", UTC),
+        ("event_id", pa.string()),
+        ("behaviour", pa.string()),
+        ("item_id", pa.string()),
+        ("request_id", pa.string()),
+        ("draw", pa.int64()),
+    ]
+)
+BOTH = pa.schema(
+    [
+        ("user_id", pa.string()),
+        ("kind", pa.int32()),
+        ("event_id", pa.string()),
+        ("event_time", UTC),
+        ("behaviour", pa.string()),
+        ("item_id", pa.string()),
+        ("price_minor", pa.int64()),
+        ("quantity", pa.int64()),
+        ("value", pa.float64()),
+        ("label", pa.float32()),
+        ("item_row", pa.list_(pa.float32())),
+        ("category", pa.string()),
+    ]
+)
+
+
+def table(schema: pa.Schema, *rows: dict[str, Any]) -> pa.Table:
+    return pa.Table.from_pylist([{name: row.get(name) for name in schema.names} for row in rows], schema)
+
+
+@settings(deadline=None)
+@given(st.lists(st.lists(st.integers(0, 3), max_size=4), max_size=8))
+def test_users_are_never_divided_and_no_row_is_lost(batches: list[list[int]]) -> None:
+    flat = sorted(user for batch in batches for user in batch)
+    places = np.cumsum([0, *(len(batch) for batch in batches)])
+    parts = [flat[a:b] for a, b in pairwise(places)]
+    cut = list(
+        whole_users(pa.record_batch({"user_id": pa.array([str(user) for user in part], pa.string())}) for part in parts)
+    )
+    users = [piece["user_id"].to_pylist() for piece in cut]
+    assert [int(user) for piece in users for user in piece] == flat
+    assert all(not set(one) & set(two) for place, one in enumerate(users) for two in users[place + 1 :])
+    assert all(users)
+
+
+def test_events_become_labelled_pairs() -> None:
+    pool, items = read_pool(pa.table({"hour": [0], "item_id": ["z"], "events": [3]}), 0.5)
+    shown = {"user_id": "u", "event_time": 1, "behaviour": "impression", "request_id": "list"}
+    events = table(
+        EVENTS,
+        shown | {"event_id": "1", "item_id": "a", "draw": 1},
+        shown | {"event_id": "2", "item_id": "b", "draw": 2},
+        shown | {"event_id": "3", "item_id": "b", "draw": 3, "event_time": 5, "behaviour": "click"},
+        {"user_id": "w", "event_time": 7, "event_id": "4", "behaviour": "purchase", "item_id": "a", "draw": 4},
+    )
+    rows = labelled(events, pool, items, Settings(), first=0).to_pylist()
+    columns = ("user_id", "request_id", "item_id", "label", "target")
+    assert [tuple(row[name] for name in columns) for row in rows] == [
+        ("u", "list", "a", 0.0, None),
+        ("u", "list", "b", 1.0, "click"),
+        ("w", "4", "a", 1.0, "purchase"),
+        ("w", "4", "z", 0.0, None),
+    ]
+    assert [row["at"].microsecond for row in rows] == [1, 1, 7, 7]
+
+
+@pytest.mark.parametrize("seen", [False, True])
+def test_pairs_get_features_as_of_their_request(newest_item: Encoder, seen: bool) -> None:
+    row = [float(place) for place in range(len(ITEM_FEATURES))]
+    view = {"user_id": "u", "kind": 0, "behaviour": "view", "quantity": 1}
+    pair = {"user_id": "u", "kind": 1, "event_id": "r", "event_time": 3 * S, "label": 0.0}
+    both = table(
+        BOTH,
+        view | {"event_id": "1", "event_time": 1 * S, "item_id": "a", "category": "x"},
+        view | {"event_id": "2", "event_time": 2 * S, "behaviour": "search"},
+        view | {"event_id": "3", "event_time": 3 * S, "item_id": "b", "category": "y"},
+        pair | {"item_id": "b", "category": "x", "label": 1.0, "behaviour": "click", "item_row": row},
+        pair | {"item_id": "c", "category": "q"},
+        pair | {"item_id": "a", "category": "x"},
+        {
+            **view,
+            "user_id": "v",
+            "event_id": "9",
+            "event_time": S,
+            "item_id": "a",
+            "category": "x",
+        },  # a user without pairs
+    )
+    conf = Settings(ranker=RankerSettings(seen=seen), features=FeatureSettings(k=8))
+    rows = featured(both, newest_item, conf).to_pylist()
+    assert [(r["request_id"], r["item_id"], r["label"], r["behaviour"]) for r in rows] == [
+        ("r", "b", 1.0, "click"),
+        ("r", "c", 0.0, None),
+        *([("r", "a", 0.0, None)] if seen else []),
+    ]
+    one, two = (dict(zip(feature_names(), r["features"], strict=True)) for r in rows[:2])
+    assert (one["engaged_count"], one["search_count_1d"], one["recency_s"]) == (2, 1, 1)
+    assert one["pair_category_share"] == 0.5
+    assert two["pair_category_share"] == 0.0
+    assert [one[f.name] for f in ITEM_FEATURES] == row
+    assert two["item_engaged_count_1h"] == 0  # no row: the declared defaults
+    assert np.isnan(two["item_price_minor"])
+
+
+def test_users_without_pairs_give_an_empty_table(newest_item: Encoder) -> None:
+    both = table(BOTH, {"user_id": "v", "kind": 0, "event_time": S, "item_id": "a", "behaviour": "view", "quantity": 1})
+    assert featured(both, newest_item, Settings()).num_rows == 0

@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+
+from recsys.config import EncoderSettings, FeatureSettings, RankerSettings, Settings
+from recsys.encoder.model import Encoder
+from recsys.encoder.trained import TrainedEncoder
+from recsys.encoder.vocabulary import Vocabulary
+from recsys.errors import ConfigError, NoDataError
+from recsys.features.pairs import feature_names
+from recsys.tables import EVENTS, EXAMPLES, ITEMS
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+DAY = datetime(2026, 3, 2, tzinfo=timezone.utc)
+SETTINGS = Settings(features=FeatureSettings(k=4), ranker=RankerSettings(negatives=2))
+USERS, CATALOGUE = 30, 12
+
+
+def rows() -> list[dict[str, Any]]:
+    """Thirty users, two days: a click an hour on random items, all with a price; every third click was shown."""
+    random = np.random.default_rng(0)
+    made: list[dict[str, Any]] = []
+    for user in range(USERS):
+        for hour in range(30):
+            time = DAY - timedelta(days=1) + timedelta(hours=hour + 18 * (hour > 5), minutes=int(random.integers(60)))
+            item = f"i{random.integers(CATALOGUE)}"
+            click = {"user_id": f"u{user}", "behaviour": "click", "item_id": item, "event_time": time, "quantity": 1}
+            shown = hour % 3 == 0
+            request = f"r{user}-{hour}" if shown else None
+            made.append(click | {"event_id": f"{user:02}-{hour:02}-9", "price_minor": 100, "request_id": request})
+            for place in range(3 * shown):
+                other = item if place == 1 else f"i{random.integers(CATALOGUE)}"
+                made.append(
+                    {
+                        "user_id": f"u{user}",
+                        "behaviour": "impression",
+                        "item_id": other,
+                        "event_time": time - timedelta(seconds=10),
+                        "event_id": f"{user:02}-{hour:02}-{place}",
+                        "request_id": request,
+                    }
+                )
+    made.append({"behaviour": "click", "item_id": "i0", "event_id": "anonymous", "event_time": DAY})
+    return made
+
+
+@pytest.fixture(scope="module")
+def events(spark: SparkSession) -> DataFrame:
+    table = [tuple(row.get(name) for name in EVENTS.names) for row in rows()]
+    return spark.createDataFrame(table, EVENTS.ddl).cache()
+
+
+@pytest.fixture(scope="module")
+def item_features(spark: SparkSession, events: DataFrame) -> DataFrame:
+    from recsys.features.spark import item_features as compute
+
+    hours = spark.createDataFrame([(DAY + timedelta(hours=hour),) for hour in range(24)], "hour timestamp")
+    return compute(events, spark.createDataFrame([], ITEMS.ddl), hours, SETTINGS).cache()
+
+
+@pytest.fixture(scope="module")
+def encoder_path(tmp_path_factory: pytest.TempPathFactory) -> str:
+    torch.manual_seed(0)
+    small = EncoderSettings(dim=8, heads=2, length=4)
+    vocabulary = Vocabulary(tuple(f"i{item}" for item in range(CATALOGUE - 1)))
+    model = Encoder(small, len(vocabulary), len(SETTINGS.behaviours))
+    encoder = TrainedEncoder(
+        settings=small, vocabulary=vocabulary, behaviours=tuple(SETTINGS.behaviours), model=model, newest=0
+    )
+    folder = tmp_path_factory.mktemp("encoder")
+    encoder.save(folder)
+    return str(folder)
+
+
+def build(
+    events: DataFrame, item_features: DataFrame, path: str, settings: Settings = SETTINGS
+) -> list[dict[str, Any]]:
+    from recsys.ranking.spark import build_examples
+
+    day = DAY.date()
+    frame = build_examples(events, item_features, path, settings, day, day + timedelta(days=1))
+    assert tuple(frame.columns) == EXAMPLES.names
+    got = [row.asDict() | {"at": row["at"].astimezone(timezone.utc)} for row in frame.collect()]
+    return sorted(got, key=lambda row: (row["user_id"], row["at"], row["request_id"], row["item_id"]))
+
+
+def test_examples_are_labelled_and_see_only_what_lies_before(
+    events: DataFrame, item_features: DataFrame, encoder_path: str
+) -> None:
+    got = build(events, item_features, encoder_path)
+    names = feature_names()
+    log = [row for row in rows() if row.get("user_id")]
+    clicks = [(row["item_id"], row["event_time"]) for row in rows() if row["behaviour"] == "click"]
+    by_request: dict[str, list[Any]] = {}
+    for row in got:
+        by_request.setdefault(row["request_id"], []).append(row)
+        value = dict(zip(names, row["features"], strict=True))
+        own = [e for e in log if e["user_id"] == row["user_id"] and e["behaviour"] != "impression"]
+        past = sorted((e["event_time"], e["item_id"]) for e in own if e["event_time"] < row["at"])[-4:]
+        assert value["engaged_count"] == len(past)
+        assert value["recency_s"] == pytest.approx((row["at"] - past[-1][0]).total_seconds())
+        assert row["item_id"] not in {item for _, item in past}
+        hour = row["at"].replace(minute=0, second=0, microsecond=0)
+        newest = sum(item == row["item_id"] and hour - timedelta(hours=1) <= at < hour for item, at in clicks)
+        assert value["item_engaged_count_1h"] == newest
+        assert np.isnan(value["pair_similarity"]) == (row["item_id"] == f"i{CATALOGUE - 1}")
+        assert row["day"] == DAY.date()
+    assert len(by_request) > 300
+    times = {event["event_id"]: event for event in log}
+    for request, pairs in by_request.items():
+        assert {row["label"] for row in pairs} == {0.0, 1.0}
+        (positive,) = (row for row in pairs if row["label"] == 1)
+        assert positive["behaviour"] == "click"
+        if request.startswith("r"):
+            shown = {e["item_id"] for e in log if e.get("request_id") == request and e["behaviour"] == "impression"}
+            assert {row["item_id"] for row in pairs} <= shown
+        else:
+            assert times[request]["item_id"] == positive["item_id"]
+            assert positive["at"] == times[request]["event_time"]
+            assert len(pairs) <= 3
+
+
+def test_examples_do_not_depend_on_partitions_or_order(
+    events: DataFrame, item_features: DataFrame, encoder_path: str
+) -> None:
+    once = build(events, item_features, encoder_path)
+    again = build(events.repartition(5).orderBy("event_id"), item_features, encoder_path)
+    for one, two in zip(once, again, strict=True):
+        np.testing.assert_allclose(one.pop("features"), two.pop("features"), rtol=0, atol=1e-6)
+        assert one == two
+
+
+def test_at_most_so_many_requests_and_the_newest(
+    events: DataFrame, item_features: DataFrame, encoder_path: str
+) -> None:
+    few = SETTINGS.model_copy(update={"ranker": SETTINGS.ranker.model_copy(update={"max_requests": 50})})
+    got = build(events, item_features, encoder_path, few)
+    newest = sorted((row["event_time"] for row in rows() if row["behaviour"] == "click"), reverse=True)[49]
+    assert 0 < len({row["request_id"] for row in got}) <= 50
+    assert min(row["at"] for row in got) >= newest - timedelta(seconds=10)
+
+
+def test_empty_ranges_and_days_are_named(
+    spark: SparkSession, events: DataFrame, item_features: DataFrame, encoder_path: str
+) -> None:
+    from recsys.ranking.spark import build_examples
+
+    some = date(2020, 1, 1)
+    with pytest.raises(ConfigError, match="holds no day"):
+        build_examples(events, item_features, encoder_path, SETTINGS, some, some)
+    with pytest.raises(NoDataError, match="no click or cart"):
+        build_examples(events, item_features, encoder_path, SETTINGS, some, some + timedelta(days=1))
+    aimless = SETTINGS.model_copy(update={"behaviours": {"view": SETTINGS.behaviours["view"]}})
+    with pytest.raises(ConfigError, match="target"):
+        build_examples(events, item_features, encoder_path, aimless, some, some + timedelta(days=1))

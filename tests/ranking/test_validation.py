@@ -1,0 +1,37 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn import metrics
+
+from recsys.errors import NoDataError
+from recsys.ranking.validation import area_under_curve, logloss, split
+
+
+def test_the_newest_requests_are_held_out_whole() -> None:
+    request = np.asarray([7, 7, 3, 3, 5, 5, 9, 9])
+    at = np.asarray([10, 10, 20, 20, 30, 30, 40, 40])
+    assert split(request, at, 0.25).tolist() == [True] * 6 + [False] * 2
+    assert split(request, at, 0.3).tolist() == [True] * 4 + [False] * 4  # the request at the cut is not divided
+
+
+def test_two_moments_are_always_divided_between_them() -> None:
+    assert split(np.asarray([0, 1, 2]), np.asarray([1, 1, 2]), 0.9).tolist() == [True, True, False]
+
+
+@pytest.mark.parametrize("count", [0, 3])
+def test_one_moment_cannot_be_divided(count: int) -> None:
+    with pytest.raises(NoDataError, match="one moment"):
+        split(np.arange(count), np.full(count, 5), 0.1)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 5)), min_size=2, max_size=40))
+def test_area_under_curve_and_logloss_agree_with_scikit_learn(rows: list[tuple[bool, int]]) -> None:
+    y = np.asarray([a for a, _ in rows], dtype=np.float32)
+    score = np.asarray([(b + 1) / 8 for _, b in rows], dtype=np.float32)
+    if y.min() == y.max():
+        assert np.isnan(area_under_curve(y, score))
+    else:
+        assert area_under_curve(y, score) == pytest.approx(metrics.roc_auc_score(y, score))
+        assert logloss(y, score) == pytest.approx(metrics.log_loss(y, score.astype(np.float64)), rel=1e-6)
