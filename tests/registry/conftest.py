@@ -1,0 +1,103 @@
+"""Small real bundles: an encoder with random weights, a ranker trained on random features, twenty items."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+import torch
+
+from recsys.config import EncoderSettings, RankerSettings, Settings, TopNSettings
+from recsys.encoder.model import Encoder
+from recsys.encoder.trained import TrainedEncoder
+from recsys.encoder.vocabulary import Vocabulary
+from recsys.features.definitions import ITEM_FEATURES, names
+from recsys.features.item import ItemSnapshot, from_table
+from recsys.features.pairs import feature_names
+from recsys.ranking.train import train_ranker
+from recsys.ranking.trained import TrainedRanker
+from recsys.registry.bundle import Bundle, save
+from recsys.registry.tracking import connect
+
+ITEMS = tuple(f"i{place:02}" for place in range(20))
+SNAPSHOT_AT = 1_760_000_000_000_000  # 2025-10-09 08:53:20 UTC
+SETTINGS = Settings(topn=TopNSettings(n=3, candidates=10, popular=5))
+MakeBundle = Callable[[Path, int], Bundle]
+
+
+def encoder(seed: int) -> TrainedEncoder:
+    torch.manual_seed(seed)
+    small = EncoderSettings(dim=8, heads=2, length=4)
+    behaviours = tuple(SETTINGS.behaviours)
+    model = Encoder(small, len(ITEMS), len(behaviours))
+    return TrainedEncoder(
+        settings=small, vocabulary=Vocabulary(ITEMS), behaviours=behaviours, model=model, newest=SNAPSHOT_AT
+    )
+
+
+def ranker(seed: int) -> TrainedRanker:
+    random = np.random.default_rng(seed)
+    x = random.normal(size=(200, len(feature_names()))).astype(np.float32)
+    y = (random.random(200) < 0.5).astype(np.float32)
+    request = np.arange(200) // 4
+    settings = RankerSettings(hidden=(4,), epochs=1, batch=64)
+    return train_ranker(x, y, request, request * 1000, settings, seed, feature_names())[0]
+
+
+def snapshot() -> ItemSnapshot:
+    count = len(ITEMS)
+    columns: dict[str, pa.Array] = {name: pa.array(np.arange(count, dtype=np.float64)) for name in names(ITEM_FEATURES)}
+    columns |= {
+        "item_id": pa.array(ITEMS),
+        "price_minor": pa.array([100] * count, pa.int64()),
+        "category": pa.array(["x", None] * (count // 2)),
+        "title": pa.array([f"Item {item}" for item in ITEMS]),
+        "in_stock": pa.array([item != "i07" for item in ITEMS]),
+    }
+    return from_table(pa.table(columns), SNAPSHOT_AT)
+
+
+@pytest.fixture(scope="session")
+def make_bundle() -> MakeBundle:
+    """`make_bundle(folder, seed)` writes a bundle; another seed gives other weights."""
+    torch.set_num_threads(1)
+    shared = snapshot()
+    return lambda folder, seed: save(
+        folder, encoder(seed), ranker(seed), shared, SETTINGS, {"events": 7, "examples": 3}
+    )
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_store: Path) -> Settings:
+    """Settings whose registry is a fresh SQLite file; MLflow's own state is put back afterwards."""
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+        monkeypatch.delenv(name, raising=False)
+    settings = SETTINGS.model_copy(update={"artifacts": str(tmp_path / "artifacts"), "warehouse": str(tmp_path)})
+    shutil.copytree(empty_store, tmp_path / "artifacts")
+    connect(settings)
+    return settings
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite file without a row: MLflow needs seconds to make one."""
+    folder = tmp_path_factory.mktemp("empty")
+    connect(SETTINGS.model_copy(update={"artifacts": str(folder)}))
+    mlflow.search_experiments()
+    return folder
+
+
+def requests(*items: str) -> pd.DataFrame:
+    """One user who clicked the items, one a minute, up to the snapshot's moment; and one without a history."""
+    recent = [
+        {"item_id": item, "behaviour": "click", "event_time": SNAPSHOT_AT - (len(items) - place) * 60_000_000}
+        for place, item in enumerate(items)
+    ]
+    frame: pd.DataFrame = pd.DataFrame({"recent": [recent, []], "at": [SNAPSHOT_AT] * 2})
+    return frame

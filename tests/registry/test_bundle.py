@@ -1,0 +1,65 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from recsys.config import Settings
+from recsys.errors import BundleError
+from recsys.features.history import Histories
+from recsys.registry.bundle import load, save
+from tests.registry.conftest import ITEMS, SETTINGS, SNAPSHOT_AT, MakeBundle, encoder, ranker, snapshot
+
+
+def history(*items: int) -> Histories:
+    """One user who viewed the items, one a second, up to the snapshot's moment."""
+    count = len(items)
+    return Histories(
+        offsets=np.asarray([0, count]),
+        time=SNAPSHOT_AT - np.arange(count, 0, -1) * 1_000_000,
+        behaviour=np.ones(count, dtype=np.int8),
+        item=np.asarray(items, dtype=np.int32),
+        price=np.full(count, -1),
+        quantity=np.ones(count, dtype=np.int64),
+        value=np.full(count, np.nan),
+        items=ITEMS,
+    )
+
+
+def test_a_loaded_bundle_recommends_the_same(make_bundle: MakeBundle, tmp_path: Path) -> None:
+    made = make_bundle(tmp_path / "b", 1)
+    loaded = load(tmp_path / "b")
+    assert (loaded.id, loaded.manifest) == (made.id, made.manifest)
+    assert len(made.id) == 16
+    assert loaded.manifest.tables == {"events": 7, "examples": 3}
+    assert loaded.engaged == set(SETTINGS.engaged())
+    one, two = (b.recommend(history(1, 2), SNAPSHOT_AT) for b in (made, loaded))
+    assert len(one.score) == SETTINGS.topn.n
+    assert one.items.values.tolist() == two.items.values.tolist()
+    np.testing.assert_array_equal(one.score, two.score)
+    assert not {1, 2, 7} & set(one.items.values.tolist())  # seen, seen, out of stock
+
+
+def test_more_items_than_candidates_can_be_asked_for(make_bundle: MakeBundle, tmp_path: Path) -> None:
+    bundle = make_bundle(tmp_path / "b", 1)
+    for items in ((1, 2), ()):
+        assert len(bundle.recommend(history(*items), SNAPSHOT_AT, 15).score) == 15
+
+
+def test_a_bundle_is_never_overwritten_and_leaves_nothing_behind(make_bundle: MakeBundle, tmp_path: Path) -> None:
+    make_bundle(tmp_path / "b", 1)
+    with pytest.raises(BundleError, match="exists already"):
+        make_bundle(tmp_path / "b", 2)
+    assert [path.name for path in tmp_path.iterdir()] == ["b"]
+
+
+def test_parts_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    fewer = Settings(behaviours={"click": SETTINGS.behaviours["click"]})
+    with pytest.raises(BundleError, match="encoder knows behaviours"):
+        save(tmp_path / "b", encoder(1), ranker(1), snapshot(), fewer, {})
+    odd = ranker(1)
+    odd = type(odd)(
+        shape=odd.shape.model_copy(update={"names": ("odd",)}), standardisation=odd.standardisation, model=odd.model
+    )
+    with pytest.raises(BundleError, match="train the ranker anew"):
+        save(tmp_path / "b", encoder(1), odd, snapshot(), SETTINGS, {})
+    assert not (tmp_path / "b").exists()
