@@ -1,0 +1,1 @@
+"""Monitoring: metrics by time split beside popularity, and the report page."""
