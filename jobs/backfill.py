@@ -6,6 +6,7 @@ import argparse
 import sys
 from datetime import date, timedelta
 
+from recsys import flow
 from recsys.errors import ConfigError
 from recsys.features.backfill import backfill
 from recsys.job import Context, Job, run
@@ -18,13 +19,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--to", dest="last", required=True, type=date.fromisoformat, help="last UTC day, included")
 
 
-JOB = Job(
-    name="backfill",
-    about=__doc__,
-    reads=("events", "items", "coverage"),
-    writes=("item_features", "coverage", "batches"),
-    arguments=arguments,
-)
+JOB = Job(**flow.contract("backfill"), about=__doc__, arguments=arguments)
 
 
 def main(context: Context) -> None:

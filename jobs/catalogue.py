@@ -7,11 +7,12 @@ from datetime import datetime, timezone
 
 from pyspark.sql import functions as F
 
+from recsys import flow
 from recsys.events import catalogue
 from recsys.job import Context, Job, run
 from recsys.tables import EVENTS, ITEMS
 
-JOB = Job(name="catalogue", about=__doc__, reads=("events", "items"), writes=("items",))
+JOB = Job(**flow.contract("catalogue"), about=__doc__)
 
 
 def main(context: Context) -> None:

@@ -1,7 +1,4 @@
-"""Write days of the simulated shop, or emit their events at a set rate.
-
-writes: OUT/events/*.json.gz, OUT/catalogue.jsonl.gz, OUT/truth/
-"""
+"""Write days of the simulated shop, or emit events at a set rate: OUT/events, OUT/catalogue.jsonl.gz, OUT/truth."""
 
 from __future__ import annotations
 
@@ -22,7 +19,7 @@ SIZES = ("users", "items", "events_per_day", "seed")
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made = argparse.ArgumentParser(description=__doc__)
     made.add_argument("--out", required=True, type=Path, help="folder of events, catalogue and truth")
     made.add_argument("--days", required=True, help="A..B, both included, or one day; day 1 is the first")
     made.add_argument("--rate", type=float, help="events a second, each dated now, until the days are used up")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from recsys import queries
+from recsys import flow, queries
 from recsys.events import ingest
 from recsys.features import stream
 from recsys.job import Context, Job, run
@@ -21,13 +21,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rebuild", action="store_true", help="new checkpoint and epoch for user_profiles")
 
 
-JOB = Job(
-    name="stream",
-    about=__doc__,
-    reads=("source", "events"),
-    writes=("events", "rejected_events", "item_tiles", "user_profiles", "batches"),
-    arguments=arguments,
-)
+JOB = Job(**flow.contract("stream"), about=__doc__, arguments=arguments)
 
 
 def main(context: Context) -> None:

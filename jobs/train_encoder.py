@@ -1,36 +1,44 @@
-"""Train the encoder on the sequences before --until, or continue from the champion's on what is newer."""
+"""Train the encoder on what lies before --date: continue from the champion's, or from the beginning.
+
+Without a champion a base is trained first, on what lies before the ranker's labels; the encoder continues from it.
+"""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from datetime import date
 
-from recsys.encoder.job import train_encoder
-from recsys.job import Context, Job, run
+from recsys import flow
+from recsys.encoder import job as encoders
+from recsys.job import Context, Job, day_argument, run
+from recsys.registry import tracking
 from recsys.registry.champion import champion
+from recsys.tables import EVENTS
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The job's own options."""
-    parser.add_argument("--until", required=True, type=date.fromisoformat, help="business day: learn from before it")
+    day_argument(parser, "learn from what lies before it")
     parser.add_argument("--full", action="store_true", help="from the beginning, even where there is a champion")
 
 
-JOB = Job(
-    name="train_encoder",
-    about=__doc__,
-    reads=("events", "registry"),
-    writes=("artifacts/encoders",),
-    arguments=arguments,
-)
+JOB = Job(**flow.contract("train_encoder"), about=__doc__, arguments=arguments)
 
 
 def main(context: Context) -> None:
-    """Train and keep the encoder in the artifacts' folder, named after --until."""
-    settings, asked = context.settings, context.arguments
-    start = None if asked.full else champion(settings)
-    train_encoder(context.warehouse.view(), settings, asked.until, start.encoder if start else None)
+    """Keep the base and the encoder in the artifacts' folder, named after --date; both are MLflow runs."""
+    settings, day = context.settings, context.day
+    start = None if context.arguments.full else champion(settings)
+    view = context.warehouse.view()
+    read = {EVENTS.name: view.versions[EVENTS.name]}
+    params = {**settings.encoder.model_dump(), "seed": settings.seed, "day": day, "warm": start is not None}
+    if start is not None:
+        encoders.keep_base(settings, day, start.encoder)
+    else:
+        with tracking.run(settings, "encoder", f"{day}-base", params, read):
+            tracking.log_curves(encoders.train_base(view, settings, day, tracking.log_epoch), ["loss", "recall"])
+    with tracking.run(settings, "encoder", day.isoformat(), params, read):
+        tracking.log_curves(encoders.train_encoder(view, settings, day, tracking.log_epoch), ["loss", "recall"])
 
 
 if __name__ == "__main__":

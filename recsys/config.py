@@ -1,179 +1,58 @@
-"""Settings: one frozen model, read from defaults < conf files in order < environment < `--set`.
+"""Reading settings: defaults < conf files in order < environment < `--set`.
 
-`conf/base.yaml` is this module's defaults written out (`python -m recsys.config`); a test keeps them equal.
+`conf/base.yaml` is the defaults of `recsys.settings` written out (`python -m recsys.config`); a test keeps them equal.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from recsys.errors import ConfigError, nearest
+from recsys.settings import (
+    BEHAVIOURS,
+    Behaviour,
+    EncoderSettings,
+    EvaluateSettings,
+    FeatureSettings,
+    RankerSettings,
+    RegistrySettings,
+    Section,
+    Settings,
+    StreamSettings,
+    TopNSettings,
+)
+
+__all__ = [  # jobs and tests know one module for settings
+    "BEHAVIOURS",
+    "Behaviour",
+    "EncoderSettings",
+    "EvaluateSettings",
+    "FeatureSettings",
+    "RankerSettings",
+    "RegistrySettings",
+    "Section",
+    "Settings",
+    "StreamSettings",
+    "TopNSettings",
+    "describe",
+    "load",
+    "parse",
+    "read_yaml",
+]
 
 ENV_PREFIX = "RECSYS__"
+Keys = tuple[str, ...]  # keys from the outermost section inwards
 M = TypeVar("M", bound=BaseModel)
-
-
-class Section(BaseModel):
-    """A group of settings: no unknown keys, no change after reading."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Behaviour(Section):
-    """What one behaviour type means to profiles and models."""
-
-    weight: float = Field(1.0, ge=0, description="strength of interest, relative to a view")
-    engaged: bool = Field(True, description="kept in the user's last K behaviours")
-    target: bool = Field(False, description="a success that the ranker learns to predict")
-
-
-BEHAVIOURS: dict[str, Behaviour] = {
-    "impression": Behaviour(weight=0.0, engaged=False),
-    "view": Behaviour(),
-    "search": Behaviour(weight=0.5),
-    "click": Behaviour(weight=1.5, target=True),
-    "cart": Behaviour(weight=3.0, target=True),
-    "purchase": Behaviour(weight=5.0, target=True),
-    "rating": Behaviour(weight=2.0, target=True),
-}
-
-
-class StreamSettings(Section):
-    """The two streaming queries."""
-
-    dedupe_days: int = Field(7, ge=1, description="days after arrival within which the state store knows an event id")
-    retention_days: int = Field(400, ge=1, description="an event known this many days after it happened is too late")
-    future_minutes: int = Field(10, ge=0, description="how far an event's time may lie after its arrival")
-    max_files: int = Field(64, ge=1, description="source files in one micro-batch")
-    max_events_files: int = Field(64, ge=1, description="files of `events` in one micro-batch of the profiles query")
-    tile_minutes: int = Field(5, ge=1, le=60, description="width of an item tile; divides 60")
-
-
-class FeatureSettings(Section):
-    """Behaviour features."""
-
-    k: int = Field(256, ge=1, le=4096, description="engaged behaviours kept per user")
-    session_gap_minutes: int = Field(30, ge=1, description="a longer pause starts a new session")
-    bot_events_per_10m: int = Field(150, ge=2, description="this many engaged behaviours in 10 minutes mark a bot")
-    bot_median_gap_s: float = Field(2.0, ge=0, description="a median gap below this over many behaviours marks a bot")
-    bot_min_events: int = Field(50, ge=2, description="behaviours below which the gap rule is silent")
-
-
-class EncoderSettings(Section):
-    """The causal Transformer over behaviour sequences."""
-
-    dim: int = Field(64, ge=4, description="width D of an embedding")
-    blocks: int = Field(1, ge=1, description="Transformer blocks")
-    heads: int = Field(2, ge=1, description="attention heads; divides dim")
-    expansion: int = Field(2, ge=1, description="inner width of SwiGLU, in units of dim")
-    length: int = Field(50, ge=2, description="newest behaviours read, L")
-    chunks: int = Field(1, ge=1, description="stretches of L behaviours of one user that are trained on, newest first")
-    dropout: float = Field(0.3, ge=0, lt=1, description="dropout rate")
-    negatives: int = Field(1024, ge=1, description="negatives shared by a batch; all items from their number upwards")
-    sampling_power: float = Field(0.0, ge=0, le=1, description="negatives ~ occurrences ** power; 0: uniform")
-    temperature: float = Field(0.07, gt=0, description="temperature of the cosine scores")
-    batch: int = Field(128, ge=1, description="sequences in a training batch")
-    lr: float = Field(1e-3, gt=0, description="Adam's learning rate")
-    epochs: int = Field(20, ge=1, description="epochs at most; validation stops earlier")
-    increment_epochs: int = Field(2, ge=1, description="epochs at most of an incremental run")
-    patience: int = Field(3, ge=1, description="epochs without a better validation before stopping")
-    validation_users: int = Field(4000, ge=0, description="users at most whose last new item is held out; 0: none")
-    validation_share: float = Field(0.1, ge=0, le=1, description="of all users, at most this share is held out")
-    replay: float = Field(0.2, ge=0, description="old sequences mixed into an increment, as a share of the new ones")
-
-    @model_validator(mode="after")
-    def _heads_divide(self) -> EncoderSettings:
-        if self.dim % self.heads:
-            raise ValueError(f"heads={self.heads} does not divide dim={self.dim}")
-        return self
-
-
-class RankerSettings(Section):
-    """The ranking model and its examples."""
-
-    days: int = Field(3, ge=1, description="days of labels in a full training run")
-    negatives: int = Field(4, ge=1, description="sampled negatives per target where the source has no impressions")
-    hidden: tuple[int, ...] = Field((64, 32), description="widths of the hidden layers")
-    dropout: float = Field(0.1, ge=0, lt=1, description="dropout rate")
-    batch: int = Field(2048, ge=1, description="examples in a training batch")
-    lr: float = Field(1e-3, gt=0, description="Adam's learning rate")
-    cross: int = Field(1, ge=0, description="cross layers beside the hidden ones")
-    weight_decay: float = Field(1e-6, ge=0, description="Adam's L2 penalty")
-    validation: float = Field(0.1, gt=0, lt=1, description="newest share of the examples, held out to stop training")
-    epochs: int = Field(6, ge=1, description="epochs at most; validation stops earlier")
-    patience: int = Field(2, ge=1, description="epochs without a better validation before stopping")
-    increment_epochs: int = Field(2, ge=1, description="epochs at most of an incremental run")
-    seen: bool = Field(False, description="label items that the user engaged with before; Top-N never recommends these")
-    pool: int = Field(1000, ge=1, description="most engaged items of each hour, from which its negatives are drawn")
-    popularity: float = Field(0.5, ge=0, le=1, description="power of an item's events in that draw; 0: all items alike")
-    max_requests: int = Field(200_000, ge=1, description="labelled requests in one run; newer ones win")
-
-
-class TopNSettings(Section):
-    """Recommendations."""
-
-    n: int = Field(10, ge=1, le=1000, description="items recommended to a user")
-    candidates: int = Field(200, ge=1, description="candidates ranked for a user")
-    popular: int = Field(100, ge=0, description="of these, the most popular items")
-
-
-class RegistrySettings(Section):
-    """MLflow names. The servers come from MLFLOW_TRACKING_URI and MLFLOW_REGISTRY_URI."""
-
-    model: str = Field("recsys", description="registered model")
-    alias: str = Field("champion", description="alias that consumers load")
-    experiment: str = Field("recsys", description="prefix of the experiments, one for each model")
-    confidence: float = Field(0.9, ge=0.5, lt=1, description="share of resamples in which a challenger must be ahead")
-    resamples: int = Field(1000, ge=100, description="bootstrap resamples of the comparison with the champion")
-
-
-class EvaluateSettings(Section):
-    """Metrics by time split."""
-
-    users: int = Field(200_000, ge=1, description="test users of a day, drawn by seed beyond that")
-    requests: int = Field(20_000, ge=1, description="requests of a day in streaming mode, drawn by seed beyond that")
-    window_hours: int = Field(24, ge=1, description="window of the popularity baselines")
-    step_minutes: int = Field(5, ge=1, le=60, description="rolling popularity is renewed this often; divides 60")
-    heavy: int = Field(20, ge=1, description="behaviours in the history from which a user is heavy")
-    resamples: int = Field(500, ge=100, description="bootstrap resamples of the users")
-
-
-class Settings(Section):
-    """Everything that a job reads."""
-
-    warehouse: str = Field("warehouse", description="folder or URI of all tables")
-    checkpoints: str = Field("warehouse/_checkpoints", description="folder or URI of the streams' checkpoints")
-    artifacts: str = Field("warehouse/_artifacts", description="folder or URI of models in the making and reports")
-    mapping: str = Field("conf/sources/simulate.yaml", description="the source's mapping")
-    source: str = Field("", description="folder or URI of the source's files")
-    catalogue: str = Field("", description="file or URI of the catalogue; empty: derived from events")
-    pseudonym_key_file: str = Field("", description="file of the HMAC key; empty: RECSYS_PSEUDONYM_KEY, else made")
-    timezone: str = Field("UTC", description="zone of the business day")
-    seed: int = Field(20171016, description="seed of everything random")
-    behaviours: dict[str, Behaviour] = Field(default=BEHAVIOURS, description="behaviour types; order gives the code")
-    stream: StreamSettings = StreamSettings()
-    features: FeatureSettings = FeatureSettings()
-    encoder: EncoderSettings = EncoderSettings()
-    ranker: RankerSettings = RankerSettings()
-    topn: TopNSettings = TopNSettings()
-    registry: RegistrySettings = RegistrySettings()
-    evaluate: EvaluateSettings = EvaluateSettings()
-    spark: dict[str, str] = Field(default={}, description="Spark settings; spark-submit's own win")
-
-    def engaged(self) -> tuple[str, ...]:
-        """Names of the behaviours that are kept in a user's last K."""
-        return tuple(name for name, behaviour in self.behaviours.items() if behaviour.engaged)
-
-    def targets(self) -> tuple[str, ...]:
-        """Names of the behaviours that the ranker learns to predict."""
-        return tuple(name for name, behaviour in self.behaviours.items() if behaviour.target)
+_QUOTED = "'([^']*)'"
 
 
 def load(files: Sequence[str] = (), assignments: Sequence[str] = (), env: Mapping[str, str] | None = None) -> Settings:
@@ -183,21 +62,26 @@ def load(files: Sequence[str] = (), assignments: Sequence[str] = (), env: Mappin
     of the wrong type.
     """
     merged: dict[str, Any] = {}
+    origins: dict[Keys, str] = {}
     for name in files:
-        _merge(merged, _read(Path(name)))
+        _merge(merged, _read(Path(name)), origins, name)
     for key, value in sorted((os.environ if env is None else env).items()):
         if key.startswith(ENV_PREFIX):
-            _assign(merged, key[len(ENV_PREFIX) :].lower().split("__"), value)
+            _assign(merged, key[len(ENV_PREFIX) :].lower().split("__"), value, origins, key)
     for assignment in assignments:
         key, equals, value = assignment.partition("=")
         if not equals:
             raise ConfigError(f"--set {assignment!r} has no '='. Write --set section.key=value.")
-        _assign(merged, key.split("."), value)
-    return parse(Settings, merged, "settings")
+        _assign(merged, key.split("."), value, origins, f"--set {assignment}")
+    return _validated(Settings, merged, lambda path: _origin(origins, path))
 
 
 def parse(model: type[M], values: Mapping[str, Any], origin: str) -> M:
     """Validate `values`; every fault becomes one sentence that names `origin`, the key and the nearest valid one."""
+    return _validated(model, values, lambda _: origin)
+
+
+def _validated(model: type[M], values: Mapping[str, Any], origin: Callable[[Keys], str]) -> M:
     try:
         return model.model_validate(values)
     except ValidationError as error:
@@ -205,14 +89,25 @@ def parse(model: type[M], values: Mapping[str, Any], origin: str) -> M:
         raise ConfigError("\n".join(faults)) from None
 
 
-def _sentence(model: type[BaseModel], fault: ErrorDetails, origin: str) -> str:
-    path = [str(part) for part in fault["loc"]]
-    where = f"{origin}: {'.'.join(path)}"
+def _origin(origins: Mapping[Keys, str], path: Keys) -> str:
+    """Who set the value at `path`: of a group, whoever set any of it."""
+    inside = (name for key, name in origins.items() if key[: len(path)] == path)
+    above = (origins[path[:end]] for end in range(len(path), 0, -1) if path[:end] in origins)
+    return next(chain(above, inside), "settings")
+
+
+def _sentence(model: type[BaseModel], fault: ErrorDetails, origin: Callable[[Keys], str]) -> str:
+    # Of a union, pydantic names the member that it tried; the key is what stands before it.
+    path = tuple(str(part) for part in fault["loc"] if not re.match(r"float$|literal\[", str(part)))
+    where = ": ".join(filter(None, (origin(path), ".".join(path))))
     if fault["type"] == "extra_forbidden":
         return f"{where} is not a known key.{nearest(path[-1], _keys(model, path[:-1]))}"
     if fault["type"] == "missing":
         return f"{where} is missing: add it."
-    return f"{where} is {fault['input']!r}: {fault['msg'].removeprefix('Value error, ')}."
+    found = "" if isinstance(fault["input"], dict | list | BaseModel) else f" is {fault['input']!r}"
+    if fault["type"] == "literal_error":
+        return f"{where}{found}.{nearest(str(fault['input']), re.findall(_QUOTED, fault['ctx']['expected']))}"
+    return f"{where}{found}: {fault['msg'].removeprefix('Value error, ').removesuffix('.')}."
 
 
 def _keys(model: type[BaseModel], path: Sequence[str]) -> list[str]:
@@ -242,19 +137,39 @@ def read_yaml(text: str, origin: str) -> dict[str, Any]:
     return values
 
 
-def _merge(into: dict[str, Any], values: Mapping[str, Any]) -> None:
+def _merge(into: dict[str, Any], values: Mapping[str, Any], origins: dict[Keys, str], origin: str) -> None:
+    for path in _leaves(values, ()):
+        origins[path] = origin
+    _overlay(into, values)
+
+
+def _leaves(values: Mapping[str, Any], above: Keys) -> Iterator[Keys]:
+    for key, value in values.items():
+        path = (*above, str(key))
+        if isinstance(value, dict) and value:
+            yield from _leaves(value, path)
+        else:
+            yield path
+
+
+def _overlay(into: dict[str, Any], values: Mapping[str, Any]) -> None:
     for key, value in values.items():
         if isinstance(value, dict) and isinstance(into.get(key), dict):
-            _merge(into[key], value)
+            _overlay(into[key], value)
         else:
             into[key] = value
 
 
-def _assign(into: dict[str, Any], path: Sequence[str], text: str) -> None:
-    value = {path[-1]: yaml.safe_load(text) if text else ""}
-    for part in reversed(path[:-1]):
+def _assign(into: dict[str, Any], path: Sequence[str], text: str, origins: dict[Keys, str], origin: str) -> None:
+    if path[0] == "spark":  # names of Spark's settings have dots of their own
+        path = ("spark", ".".join(path[1:]))
+    try:
+        value: Any = yaml.safe_load(text) if text else ""
+    except yaml.YAMLError:
+        raise ConfigError(f"{origin}: {text!r} is no YAML value. Quote it.") from None
+    for part in reversed(path):
         value = {part: value}
-    _merge(into, value)
+    _merge(into, value, origins, origin)
 
 
 def describe() -> str:

@@ -11,6 +11,12 @@ def start_of(day: date, zone: str) -> datetime:
     return datetime.combine(day, time(), tzinfo=ZoneInfo(zone)).astimezone(timezone.utc)
 
 
+def days_of(first: datetime, last: datetime) -> list[date]:
+    """The UTC days that [first, last) touches, two moments in UTC, ascending."""
+    count = (last - timedelta(microseconds=1)).date() - first.date()
+    return [first.date() + timedelta(days=n) for n in range(count.days + 1)]
+
+
 def hours_of(day: date, zone: str) -> list[datetime]:
     """The full UTC hours of the business day, ascending: 23 to 25 of them. The first lies at or before its start."""
     first = start_of(day, zone).replace(minute=0)

@@ -7,7 +7,7 @@ each table at the newest version that a row of `batches` names, so never half a 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 
@@ -42,6 +42,10 @@ class Commit:
         if not self.replayed:
             return who
         return who | {"txnAppId": f"{self.query}/{self.epoch}/{table.name}", "txnVersion": str(self.batch)}
+
+    def stamp(self, rows: DataFrame) -> DataFrame:
+        """`rows` with the version that they are written under."""
+        return rows.withColumns({"epoch": F.lit(self.epoch), "batch": F.lit(self.batch)})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,9 +168,16 @@ class View:
         reader = self.warehouse.spark.read.format("delta").option("versionAsOf", self.versions[table.name])
         return reader.load(self.warehouse.path(table))
 
-    def latest(self, table: Table) -> DataFrame:
-        """Of a `newest wins` table, the row of the highest (epoch, batch) for each key."""
-        return newest(self.read(table), table.key)
+    def latest(self, table: Table, columns: Sequence[str] | None = None) -> DataFrame:
+        """Of a `newest wins` table, the row of the highest (epoch, batch) for each key.
+
+        All columns, or the key and `columns`.
+        """
+        rows = self.read(table)
+        if columns is None:
+            return newest(rows, table.key)
+        # Pruned before the aggregation, which would otherwise carry every column through the shuffle.
+        return newest(rows.select(*table.key, *VERSION, *columns), table.key).drop(*VERSION)
 
     def total(self, table: Table, sums: Iterable[str]) -> DataFrame:
         """Of a `summed` table, the sums over each key."""

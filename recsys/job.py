@@ -11,12 +11,16 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import date
 from functools import cached_property
 
+from py4j.protocol import Py4JError
+from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
 from recsys import config, log, session
 from recsys.config import Settings
+from recsys.days import yesterday
 from recsys.errors import RecsysError
 from recsys.events.mapping import Mapping, load_mapping, merged
 from recsys.io import Warehouse
@@ -43,6 +47,12 @@ class Context:
     job: Job
     settings: Settings
     arguments: argparse.Namespace
+
+    @property
+    def day(self) -> date:
+        """The business day that the job works on: --date, else yesterday."""
+        asked: date | None = self.arguments.date
+        return asked or yesterday(self.settings.timezone)
 
     @cached_property
     def mapping(self) -> Mapping:
@@ -84,23 +94,55 @@ def parser_of(job: Job) -> argparse.ArgumentParser:
     return parser
 
 
-def run(job: Job, main: Callable[[Context], None], argv: Sequence[str] | None = None) -> int:
-    """Run a job from its command line and return its exit code. An error that has a name is a sentence, not a trace."""
+def day_argument(parser: argparse.ArgumentParser, meaning: str) -> None:
+    """The option `--date` of jobs that work on a business day."""
+    parser.add_argument("--date", type=date.fromisoformat, help=f"business day: {meaning} (default: yesterday)")
+
+
+Main = Callable[["Context"], int | None]
+
+
+def run(job: Job, main: Main, argv: Sequence[str] | None = None) -> int:
+    """Run a job from its command line and return its exit code: `main`'s own, else 0 where no error leaves it.
+
+    An error that has a name is a sentence, not a trace.
+    """
     arguments = parser_of(job).parse_args(argv)
-    log.configure()
-    began = time.monotonic()
+    log.configure_once()
     try:
         settings = resolved(config.load(arguments.conf, arguments.set))
-        context = Context(job, settings, arguments)
-        if arguments.dry_run:
-            sys.stdout.write(plan(context) + "\n")
-            return 0
-        main(context)
     except RecsysError as error:
-        log.event(logger, str(error), logging.ERROR, job=job.name, exit_code=error.exit_code)
-        return error.exit_code
-    log.event(logger, "done", job=job.name, seconds=round(time.monotonic() - began, 1))
-    return 0
+        return _failed(job, error)
+    context = Context(job, settings, arguments)
+    if arguments.dry_run:
+        sys.stdout.write(plan(context) + "\n")
+        return 0
+    return _guarded(context, main)
+
+
+def run_inside(job: Job, main: Main, context: Context, argv: Sequence[str]) -> int:
+    """Run a job with the settings of the job that calls it, and with options of its own."""
+    return _guarded(Context(job, context.settings, parser_of(job).parse_args(argv)), main)
+
+
+def _guarded(context: Context, main: Main) -> int:
+    began = time.monotonic()
+    try:
+        code = main(context) or 0
+    except RecsysError as error:
+        return _failed(context.job, error)
+    except (PySparkException, Py4JError) as error:
+        # What fails inside Spark has its cause in the trace: it goes to the log, after one sentence.
+        said = f"Spark failed in {context.job.name}: {str(error).strip().splitlines()[0]}"
+        logger.error(said, exc_info=error, extra={"fields": {"job": context.job.name, "exit_code": 1}})
+        return 1
+    log.event(logger, "done", job=context.job.name, seconds=round(time.monotonic() - began, 1), exit_code=code)
+    return code
+
+
+def _failed(job: Job, error: RecsysError) -> int:
+    log.event(logger, str(error), logging.ERROR, job=job.name, exit_code=error.exit_code)
+    return error.exit_code
 
 
 def resolved(settings: Settings) -> Settings:

@@ -47,6 +47,12 @@ def configure(level: str = "INFO", stream: TextIO | None = None) -> None:
     logger.propagate = False
 
 
+def configure_once() -> None:
+    """`configure` for a job that may run inside another one, whose log it then shares."""
+    if not logging.getLogger("recsys").handlers:
+        configure()
+
+
 def event(logger: logging.Logger, what: str, level: int = logging.INFO, **fields: Value) -> None:
     """Log `what` with its fields: `event(logger, "batch committed", batch=3, rows=5000)`."""
     logger.log(level, what, extra={"fields": fields})
@@ -98,7 +104,7 @@ def progress_line(what: str, done: int, total: int | None, unit: str, seconds: f
 def progress(
     what: str, total: int | None = None, unit: str = "rows", every_s: float = 10.0, stream: TextIO | None = None
 ) -> Iterator[Progress]:
-    """Follow work of `total` rows (None: unknown): a bar on a terminal, else a line every `every_s` seconds and at the end."""
+    """Follow work of `total` rows (None: unknown): a bar on a terminal, else a line every `every_s` seconds."""
     bar = Progress(what, total, unit, every_s, stream or sys.stderr)
     try:
         yield bar

@@ -127,8 +127,8 @@ class ProgressLog(StreamingQueryListener):
         """Log the batch."""
         p = event.progress
         rate = round(p.processedRowsPerSecond or 0)
-        fields = {"query": p.name, "batch": p.batchId, "rows": p.numInputRows, "rows_per_s": rate}
-        event_(log, "batch done", **fields, ms=p.batchDuration)
+        figures = {"batch": p.batchId, "rows": p.numInputRows, "rows_per_s": rate, "ms": p.batchDuration}
+        event_(log, "batch done", logging.INFO, query=p.name, **figures)
 
     def onQueryIdle(self, event: QueryIdleEvent) -> None:  # noqa: N802
         """Nothing new: no line."""

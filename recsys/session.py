@@ -34,6 +34,8 @@ REQUIRED: Mapping[str, str] = {
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.execution.arrow.pyspark.enabled": "true",
+    # The default, INT96, has no statistics by which files could be skipped.
+    "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
     # State must live outside the heap, and a batch must upload its changes rather than the whole store.
     f"{STATE}.providerClass": "org.apache.spark.sql.execution.streaming.state.RocksDBStateStoreProvider",
     f"{STATE}.rocksdb.changelogCheckpointing.enabled": "true",

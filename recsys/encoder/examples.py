@@ -69,8 +69,7 @@ def split(
     new = Examples(windows=windows.take(np.flatnonzero(counts)), floor=lowest[counts], target=target)
     if newest is None:
         return new, windows.take(np.empty(0, dtype=np.int64)), out
-    known = np.minimum(end, floor)
-    known = np.maximum(newest_fresh[known - 1], first)
+    known = np.maximum(newest_fresh[np.minimum(last + 1, floor) - 1], first)  # the last target that is not new
     old = last_windows(first, known, s.length)
     return new, old.take(np.flatnonzero(old.lengths > 0)), out
 

@@ -69,11 +69,11 @@ def train(
     if not len(examples.windows.end):
         newer = "" if start is None else " newer than the encoder to continue from"
         raise NoDataError(f"None of {h.users} histories holds two different items{newer}: there is nothing to learn.")
-    model = Encoder(settings, len(vocabulary), len(behaviours), generator)
-    if start is not None:
-        grown(start, model, t, h.offsets, generator)
-    run = _Run(model, t, examples, old, held, settings)
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]):  # layers draw from the caller's state when they are made
+        model = Encoder(settings, len(vocabulary), len(behaviours), generator)
+        if start is not None:
+            grown(start, model, t, h.offsets, generator)
+        run = _Run(model, t, examples, old, held, settings)
         torch.manual_seed(seed)
         logs = _epochs(
             run, settings.epochs if start is None else settings.increment_epochs, start is not None, rng, on_epoch

@@ -8,11 +8,12 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.functions import arrow_udf
 
-from recsys.errors import ConfigError, NoDataError, nearest
+from recsys.errors import ConfigError, NoDataError
+from recsys.events.fields import Catalogue
 from recsys.events.identify import normalised_case
-from recsys.events.mapping import Catalogue, Mapping
-from recsys.events.parse import moment
-from recsys.events.source import found_columns, read_rows
+from recsys.events.mapping import Mapping
+from recsys.events.source import found_columns, missing_column, read_rows
+from recsys.events.values import moment
 from recsys.tables import ITEMS
 
 ATTRIBUTES = ("category", "price_minor", "title", "description", "sales_volume", "in_stock", "vector")
@@ -38,7 +39,7 @@ def from_file(spark: SparkSession, mapping: Mapping, path: str) -> DataFrame:
     if spec is None:
         raise ConfigError(f"mapping {mapping.name!r} has no `catalogue` section, but {path!r} was given. Add one.")
     names = found_columns(spark, spec.format, path)
-    wanted = {
+    wanted = {  # our name -> the file's column
         "item_id": spec.item,
         "title": spec.title,
         "category": spec.category,
@@ -48,11 +49,9 @@ def from_file(spark: SparkSession, mapping: Mapping, path: str) -> DataFrame:
         "price_minor": spec.price.column if spec.price else "",
         "launched": spec.launched.column if spec.launched else "",
     }
-    for column in filter(None, wanted.values()):
-        if column not in names:
-            raise ConfigError(
-                f"mapping {mapping.name!r}: column {column!r} is not in {path!r}.{nearest(column, names)}"
-            )
+    for ours, column in wanted.items():
+        if column and column not in names:
+            raise ConfigError(missing_column(mapping, f"catalogue ({ours})", column, path, names))
     rows = read_rows(spark, spec.format, path, names, None)
     text: dict[str, Column] = {our: F.col(their) if their else F.lit(None) for our, their in wanted.items()}
     return _attributes(rows.select(*(column.cast("string").alias(name) for name, column in text.items())), spec)
@@ -63,7 +62,7 @@ def _attributes(rows: DataFrame, spec: Catalogue) -> DataFrame:
     scale = spec.price.scale if spec.price else 1.0
     stock = F.col("stock").try_cast("double")
     typed = rows.select(
-        "item_id",
+        F.trim("item_id").alias("item_id"),
         F.replace("category", F.lit(spec.category_separator), F.lit("|")).alias("category"),
         F.round(F.col("price_minor").try_cast("double") * scale).try_cast("bigint").alias("price_minor"),
         clean("title").alias("title"),
@@ -73,7 +72,7 @@ def _attributes(rows: DataFrame, spec: Catalogue) -> DataFrame:
         F.lit(None).cast("array<float>").alias("vector"),
         (moment(F.col("launched"), spec.launched) if spec.launched else _never()).alias("since"),
     )
-    return typed.where(F.col("item_id").isNotNull()).dropDuplicates(["item_id"])
+    return typed.where(F.col("item_id") != "").dropDuplicates(["item_id"])
 
 
 def from_events(events: DataFrame) -> DataFrame:
@@ -109,28 +108,34 @@ def changed(present: DataFrame | None, now: DataFrame, moment: Column) -> DataFr
 
     `now` has `item_id`, ATTRIBUTES and `since`: a new item is valid from then on, or from the beginning of time in the
     first catalogue and from `moment` in a later one. Sales alone change too often to be worth a new span: they
-    are brought up to date in place. An item that left the catalogue ends.
+    are brought up to date in place. An item that left the catalogue ends; one that comes back begins anew at `moment`.
     """
     if present is None:
         first = F.coalesce("since", F.lit(BEGINNING).cast("timestamp"))
         return now.select("item_id", *ATTRIBUTES, first.alias("valid_from"), _never().alias("valid_to"))
-    slow = [name for name in ATTRIBUTES if name != "sales_volume"]
     closed = present.where(F.col("valid_to").isNotNull())
+    left = closed.select("item_id").distinct().withColumn("left", F.lit(True))
     old = present.where(F.col("valid_to").isNull()).alias("old")
-    both = old.join(now.alias("now"), on="item_id", how="full_outer")
+    both = old.join(now.alias("now"), on="item_id", how="full_outer").join(left, on="item_id", how="left")
     here, there = F.col("now.sales_volume").isNotNull(), F.col("old.valid_from").isNotNull()
-    equal = F.lit(True)
-    for name in slow:
-        equal = equal & F.col(f"old.{name}").eqNullSafe(F.col(f"now.{name}"))
-    ended = both.where(there & ~(here & equal)).select(
-        "item_id", *(f"old.{name}" for name in ATTRIBUTES), "old.valid_from", moment.alias("valid_to")
+    equal = _equal([name for name in ATTRIBUTES if name != "sales_volume"])
+    change = F.greatest(moment, "old.valid_from")  # an item may be known before it is launched
+    ended = both.where(there & ~(here & equal) & (F.col("old.valid_from") < change)).select(
+        "item_id", *(f"old.{name}" for name in ATTRIBUTES), "old.valid_from", change.alias("valid_to")
     )
-    fresh = F.coalesce("now.since", moment)
-    begin = F.when(there & equal, F.col("old.valid_from")).when(there, moment).otherwise(fresh)
+    fresh = F.when(F.col("left"), moment).otherwise(F.coalesce("now.since", moment))
+    begin = F.when(there & equal, F.col("old.valid_from")).when(there, change).otherwise(fresh)
     opened = both.where(here).select(
         "item_id", *(f"now.{name}" for name in ATTRIBUTES), begin.alias("valid_from"), _never().alias("valid_to")
     )
     return closed.select(*ITEMS.names).unionByName(ended).unionByName(opened)
+
+
+def _equal(names: list[str]) -> Column:
+    equal = F.lit(True)
+    for name in names:
+        equal = equal & F.col(f"old.{name}").eqNullSafe(F.col(f"now.{name}"))
+    return equal
 
 
 def _never() -> Column:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,8 +15,8 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.functions import arrow_udf
 
+from recsys.events.lists import ORDINAL, elements
 from recsys.events.mapping import Mapping
-from recsys.events.parse import ORDINAL
 from recsys.events.source import CORRUPT, FILE
 from recsys.pseudonyms import pseudonymiser
 
@@ -59,10 +60,13 @@ def identified(rows: DataFrame, mapping: Mapping, key_file: str, tally: Accumula
         rows = rows.withColumn("query", arrow_udf(normalised, "string")("query"))
     bad = F.size("reasons") > 0
     digest = _digest(mapping)
-    if mapping.id.columns and mapping.id.equal_rows == "repetition":
-        nth = arrow_udf(_occurrence, "int")(digest, F.col(FILE))
+    if mapping.id.equal_rows == "repetition":
+        nth = arrow_udf(_occurrence, "int")(digest, F.col(FILE), F.col(ORDINAL))
         digest = F.when(nth > 1, F.concat_ws("/", digest, nth)).otherwise(digest)
     place = F.when(F.col(ORDINAL) > 0, F.concat_ws("#", digest, ORDINAL)).otherwise(digest)
+    if mapping.expand and not mapping.request:
+        listed = F.size(elements(F.col(f"src_{mapping.expand.column}"), mapping.expand)) > 0
+        rows = rows.withColumn("request_id", F.when(listed, digest))
     # An unusable row must not be dropped as somebody's duplicate, so it gets an id of its own, the same on a retry.
     own = arrow_udf(_own_ids, "string")(bad, F.unix_micros("ingest_time"))
     rows = rows.withColumn("event_id", F.when(bad, own).otherwise(place))
@@ -98,8 +102,10 @@ def normalised(text: pa.Array) -> pa.Array:
 
 def normalised_case(text: pa.Array) -> pa.Array:
     """NFKC, single blanks, none at the ends; letters keep their case."""
-    composed = pc.utf8_normalize(text, form="NFKC")
-    return pc.utf8_trim_whitespace(pc.replace_substring_regex(composed, pattern=r"\s+", replacement=" "))
+    encoded = text.dictionary_encode()
+    # Not Arrow's utf8_normalize: as of 25.0 it never puts an accent and its letter together.
+    clean = [t and " ".join(unicodedata.normalize("NFKC", t).split()) for t in encoded.dictionary.to_pylist()]
+    return pa.array(clean, pa.string()).take(encoded.indices)
 
 
 def _pseudonyms(key_file: str):  # type: ignore[no-untyped-def]  # noqa: ANN202  (Spark reads the inner hints)
@@ -132,26 +138,43 @@ def _hash_array(ids: pa.Array, key_file: str) -> pa.Array:
 
 
 def _mask(mapping: Mapping, key_file: str):  # type: ignore[no-untyped-def]  # noqa: ANN202
-    """A function that picks the row's JSON, or the unreadable line with the values of its person columns replaced."""
-    persons = [re.compile(rf'("{re.escape(name)}"\s*:\s*"?)([^",}}]+)') for name in mapping.persons()]
-    readable = mapping.format.type == "json"
+    """A function that picks the row's JSON, or the unreadable line with what names a person replaced."""
+    json_lines = mapping.format.type == "json"
 
     def masked(rows: pa.Array, lines: pa.Array) -> pa.Array:
         hashed = pseudonymiser(key_file)
         out = []
         for row, line in zip(rows.to_pylist(), lines.to_pylist(), strict=True):
-            if line is None:
-                out.append(row)
-                continue
-            if not readable:  # a broken csv line has no field names to find the ids by
-                out.append(f"{len(line)} characters, {hashed(line)}")
-                continue
-            for pattern in persons:
-                line = pattern.sub(lambda found: found.group(1) + hashed(found.group(2)), line)
-            out.append(line)
+            known = row if line is None else hide(line, mapping.persons(), hashed) if json_lines else None
+            out.append(f"{len(line)} characters, {hashed(line)}" if known is None else known)
         return pa.array(out, pa.string())
 
     return masked
+
+
+def hide(line: str, persons: Iterable[str], hashed: Callable[[str], str]) -> str | None:
+    """A broken JSON line with the values of the fields `persons` replaced by their pseudonyms.
+
+    None where a person may be named in a way that we cannot tell: the line is not to be kept.
+    """
+    if not line.lstrip().startswith("{"):
+        return None
+    for name in persons:
+        named = re.findall(rf"(?<!\w){re.escape(name)}(?!\w)", line)
+        field = re.compile(
+            rf'("{re.escape(name)}"\s*:\s*)(?:"((?:[^"\\]|\\.)*)("|\\?$)|([^"\s,}}\[{{][^,}}\s]*)|(?=,|$))'
+        )
+        line, found = field.subn(lambda m: _hidden(m, hashed), line)
+        if found < len(named):
+            return None
+    return line
+
+
+def _hidden(found: re.Match[str], hashed: Callable[[str], str]) -> str:
+    before, text, end, bare = found.groups()
+    value = bare if text is None else text
+    quote = "" if text is None else '"'
+    return f"{before}{quote}{hashed(value)}{end or ''}" if value else str(found[0])
 
 
 def _own_ids(rows: Iterator[tuple[pa.Array, pa.Array]]) -> Iterator[pa.Array]:
@@ -166,12 +189,15 @@ def _own_ids(rows: Iterator[tuple[pa.Array, pa.Array]]) -> Iterator[pa.Array]:
         yield pa.array(out, pa.string())
 
 
-def _occurrence(digests: Iterator[tuple[pa.Array, pa.Array]]) -> Iterator[pa.Array]:
-    """How many equal rows of the same file came before, plus one. A file is read by one task unless it is split."""
+def _occurrence(digests: Iterator[tuple[pa.Array, pa.Array, pa.Array]]) -> Iterator[pa.Array]:
+    """How many equal rows of the same file came before, plus one; elements of a row's list count with their row.
+
+    A file is read by one task unless it is split.
+    """
     seen: Counter[tuple[str, str]] = Counter()
-    for ids, files in digests:
+    for ids, files, ordinals in digests:
         out = []
-        for key in zip(ids.to_pylist(), files.to_pylist(), strict=True):
-            seen[key] += 1
-            out.append(seen[key])
+        for *key, ordinal in zip(ids.to_pylist(), files.to_pylist(), ordinals.to_pylist(), strict=True):
+            seen[key[0], key[1]] += ordinal == 0
+            out.append(seen[key[0], key[1]])
         yield pa.array(out, pa.int32())

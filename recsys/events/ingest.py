@@ -113,9 +113,7 @@ def item_tiles(events: DataFrame, minutes: int, commit: Commit) -> DataFrame:
         F.sum(pieces).alias("pieces"),
         F.coalesce(F.sum(F.col("price_minor") * pieces), F.lit(0)).alias("revenue_minor"),
     )
-    return sums.withColumns(
-        {"epoch": F.lit(commit.epoch), "batch": F.lit(commit.batch), "tile_date": F.to_date("tile")}
-    )
+    return commit.stamp(sums).withColumn("tile_date", F.to_date("tile"))
 
 
 def deduplicated(rows: DataFrame, days: int) -> DataFrame:

@@ -2,124 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
 from recsys.config import Behaviour, Section, Settings, parse, read_yaml
-from recsys.errors import ConfigError
-
-Seconds = float
-
-
-class Format(Section):
-    """How the source's files are read."""
-
-    type: Literal["json", "csv", "parquet", "delta"] = Field(description="file format; json is one object a line")
-    pattern: str = Field("*", description="glob of the file names; .gz is unpacked")
-    header: bool = Field(True, description="csv: the first line names the columns")
-    columns: tuple[str, ...] = Field((), description="columns in file order, for csv without header; else optional")
-    separator: str = Field(",", description="csv: field separator")
-    encoding: str = Field("UTF-8", description="csv: character set")
-
-
-class Time(Section):
-    """A column that holds a moment."""
-
-    column: str
-    format: str = Field("iso", description="iso, epoch_s, epoch_ms, epoch_us, or a Spark datetime pattern")
-    timezone: str = Field("UTC", description="zone of times that carry none")
-
-
-class Text(Section):
-    """A column that holds an id or text, with what to do where it is missing."""
-
-    column: str
-    nulls: tuple[str, ...] = Field((), description="values that mean missing, beside the empty one")
-    reject: tuple[str, ...] = Field((), description="values (globs) whose row is set aside as `excluded`")
-    strip_suffix: str = Field("", description="suffix to cut, such as `.0` of a number that is an id")
-    only_for: tuple[str, ...] = Field((), description="behaviours whose rows have it; empty: all")
-
-
-class Outlier(Section):
-    """Bounds of a number and what happens outside of them."""
-
-    low: float | None = Field(None, description="smallest usual value, closed")
-    high: float | None = Field(None, description="largest usual value, closed")
-    action: Literal["reject", "clip", "missing"] = Field("reject", description="clip and missing mark the cell imputed")
-
-
-class Number(Section):
-    """A column that holds a number, with its missing-value and outlier policies."""
-
-    column: str
-    scale: float = Field(1.0, gt=0, description="factor into our unit: 100 turns currency into minor units")
-    absolute_for: tuple[str, ...] = Field((), description="behaviours whose sign is dropped")
-    missing: Literal["keep", "reject"] | float = Field("keep", description="a number is filled in and marked imputed")
-    outliers: tuple[Outlier, ...] = Field((), description="checked in order, after scaling")
-    only_for: tuple[str, ...] = Field((), description="behaviours whose rows have it; empty: all")
-
-
-class Kind(Section):
-    """Where the behaviour type comes from: a column's value by glob, or a constant."""
-
-    column: str = ""
-    values: dict[str, str] = Field(default={}, description="glob of the source's value -> behaviour; first match wins")
-    constant: str = ""
-
-    @model_validator(mode="after")
-    def _one_of(self) -> Kind:
-        if bool(self.constant) == bool(self.column and self.values):
-            raise ValueError("give either `constant`, or `column` with `values`")
-        return self
-
-
-class Identity(Section):
-    """What makes two rows the same event."""
-
-    column: str = Field("", description="the source's own event id")
-    columns: tuple[str, ...] = Field((), description="columns whose equality makes two rows one event")
-    equal_rows: Literal["duplicate", "repetition"] = Field(
-        "duplicate", description="repetition: the n-th equal row of a file is an event of its own"
-    )
-
-    @model_validator(mode="after")
-    def _one_of(self) -> Identity:
-        if bool(self.column) == bool(self.columns):
-            raise ValueError("give either `column`, or `columns`")
-        return self
-
-
-class Known(Section):
-    """When the pipeline could first know an event."""
-
-    received: Time | None = Field(None, description="the source's received time")
-    delay_s: Seconds | None = Field(None, ge=0, description="for history: event time plus this many seconds")
-
-
-class Expand(Section):
-    """A list column: each element becomes an input row of its own, beside the row it stands in."""
-
-    column: str = Field(description="items, separated")
-    prices: str = Field("", description="prices in the same order")
-    separator: str = "|"
-    behaviour: str = Field("impression", description="behaviour of the elements; the list is one request")
-
-
-class Catalogue(Section):
-    """The catalogue's own file. Columns that are absent stay unknown."""
-
-    format: Format
-    item: str
-    title: str = ""
-    category: str = ""
-    category_separator: str = Field("|", description="becomes `|` in our category path")
-    price: Number | None = None
-    description: str = ""
-    sales: str = ""
-    stock: str = ""
-    launched: Time | None = None
+from recsys.errors import ConfigError, nearest
+from recsys.events.fields import Catalogue, Expand, Format, Identity, Kind, Known, Number, Text, Time
 
 
 class Mapping(Section):
@@ -141,6 +31,7 @@ class Mapping(Section):
     price: Number | None = None
     quantity: Number | None = None
     value: Number | None = None
+    values: dict[str, Number] = Field(default={}, description="instead of `value`: behaviour -> its own value")
     context: dict[str, str] = Field(default={}, description="our name -> column kept as text")
     expand: Expand | None = None
     item_required: bool = Field(True, description="a row without an item is rejected, searches excepted")
@@ -148,23 +39,61 @@ class Mapping(Section):
     catalogue: Catalogue | None = None
     catalogue_path: str = Field("", description="the catalogue's file, beside or below the source's folder")
 
+    _file: str = PrivateAttr("")
+
+    @model_validator(mode="after")
+    def _no_person_in_the_open(self) -> Mapping:
+        kept = {"id": self.id.column, "item": self.item.column, "query": self.query.column if self.query else ""}
+        kept |= {"request": self.request.column if self.request else ""}
+        kept |= {f"context.{name}": column for name, column in self.context.items()}
+        for key, column in kept.items():
+            if column and column in self.persons():
+                raise ValueError(f"`{key}` would keep {column!r} as it is, but that names a person (user or session)")
+        return self
+
+    @model_validator(mode="after")
+    def _one_kind_of_value(self) -> Mapping:
+        if self.value and self.values:
+            raise ValueError("give either `value`, or `values` by behaviour")
+        return self
+
+    @property
+    def where(self) -> str:
+        """The mapping's file, or its name where it has none: begins an error's sentence."""
+        return self._file or f"mapping {self.name!r}"
+
+    def texts(self) -> dict[str, Text]:
+        """The mapped text columns by their name in `events`."""
+        fields = {"item_id": self.item, "user_id": self.user, "session_id": self.session}
+        fields |= {"query": self.query, "request_id": self.request}
+        return {name: field for name, field in fields.items() if field}
+
+    def numbers(self) -> dict[str, tuple[Number, ...]]:
+        """The mapped numbers by their name in `events`; of several, each is for behaviours of its own."""
+        own = [number.model_copy(update={"only_for": (name,)}) for name, number in self.values.items()]
+        fields = {"price_minor": self.price, "quantity": self.quantity, "position": self.position}
+        mapped = {name: (field,) for name, field in fields.items() if field}
+        values = (self.value,) if self.value else tuple(own)
+        return mapped | ({"value": values} if values else {})
+
+    def keyed(self) -> Iterator[tuple[str, str]]:
+        """(key of this mapping, source column that it names), in order."""
+        yield from (("id.column", self.id.column), *(("id.columns", column) for column in self.id.columns))
+        yield "time.column", self.time.column
+        if self.known.received:
+            yield "known.received.column", self.known.received.column
+        yield "behaviour.column", self.behaviour.column
+        for key in ("user", "session", "item", "query", "request", "position", "price", "quantity", "value"):
+            if field := getattr(self, key):
+                yield f"{key}.column", field.column
+        yield from ((f"values.{name}.column", number.column) for name, number in self.values.items())
+        yield from ((f"context.{name}", column) for name, column in self.context.items())
+        if self.expand:
+            yield from (("expand.column", self.expand.column), ("expand.prices", self.expand.prices))
+
     def columns(self) -> tuple[str, ...]:
         """Every source column that the mapping names, once, in order."""
-        fields = (self.user, self.session, self.item, self.query, self.request)
-        numbers = (self.position, self.price, self.quantity, self.value)
-        received = self.known.received
-        names = [
-            self.id.column,
-            *self.id.columns,
-            self.time.column,
-            received.column if received else "",
-            self.behaviour.column,
-            *(f.column for f in fields if f),
-            *(n.column for n in numbers if n),
-            *self.context.values(),
-            *((self.expand.column, self.expand.prices) if self.expand else ()),
-        ]
-        return tuple(dict.fromkeys(name for name in names if name))
+        return tuple(dict.fromkeys(column for _, column in self.keyed() if column))
 
     def essential(self) -> tuple[str, ...]:
         """The source columns without which no row is an event."""
@@ -177,8 +106,28 @@ class Mapping(Section):
 
 
 def merged(settings: Settings, mapping: Mapping) -> Settings:
-    """The settings with the mapping's further behaviour types behind their own, so that codes stay what they are."""
-    return settings.model_copy(update={"behaviours": {**settings.behaviours, **mapping.behaviours}})
+    """The settings with the mapping's further behaviour types behind their own, so that codes stay what they are.
+
+    ConfigError where the mapping speaks of a behaviour that neither declares.
+    """
+    both = settings.model_copy(update={"behaviours": {**settings.behaviours, **mapping.behaviours}})
+    check_behaviours(mapping, both)
+    return both
+
+
+def check_behaviours(mapping: Mapping, settings: Settings) -> None:
+    """ConfigError where the mapping speaks of a behaviour that the settings do not declare."""
+    wanted = [("behaviour.constant", mapping.behaviour.constant)]
+    wanted += [("behaviour.values", name) for name in mapping.behaviour.values.values()]
+    wanted += [("expand.behaviour", mapping.expand.behaviour)] if mapping.expand else []
+    wanted += [(f"{our}.only_for", name) for our, text in mapping.texts().items() for name in text.only_for]
+    for our, numbers in mapping.numbers().items():
+        named = [name for number in numbers for name in (*number.only_for, *number.absolute_for)]
+        wanted += [(f"{our}.only_for or absolute_for", name) for name in named]
+    for key, name in wanted:
+        if name and name not in settings.behaviours:
+            hint = nearest(name, settings.behaviours)
+            raise ConfigError(f"{mapping.where}: {key}: behaviour {name!r} is not declared.{hint}")
 
 
 def load_mapping(path: str) -> Mapping:
@@ -187,4 +136,6 @@ def load_mapping(path: str) -> Mapping:
     if not file.is_file():
         shipped = ", ".join(sorted(p.stem for p in file.parent.glob("*.yaml"))) or "none"
         raise ConfigError(f"mapping {path!r} does not exist. In its folder: {shipped}.")
-    return parse(Mapping, read_yaml(file.read_text(encoding="utf-8"), path), path)
+    mapping = parse(Mapping, read_yaml(file.read_text(encoding="utf-8"), path), path)
+    mapping._file = path
+    return mapping

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from recsys.config import Settings
@@ -34,24 +34,36 @@ class Day:
 
 
 def digests(events: DataFrame, days: Sequence[date]) -> list[Day]:
-    """For each of `days`, count and order-free hash of the events of that day and the REACH days before it."""
+    """For each of `days`, count and order-free hash of the events that it rests on.
+
+    These are the events of that day and the REACH days before it, and of all older ones each item's first hour, which
+    its age is counted from. Only the former are counted.
+    """
     first, last = days[0] - timedelta(days=REACH), days[-1]
-    inside = events.where((F.col("event_date") >= F.lit(first)) & (F.col("event_date") <= F.lit(last)))
-    # One row a day. A sum of hashes wraps around instead of failing, and does not depend on the order.
-    mixed = F.sum(F.xxhash64("event_id").cast("decimal(38,0)"))
-    rows = inside.groupBy("event_date").agg(F.count("*").alias("events"), mixed.alias("hash")).collect()
-    found = {row["event_date"]: (row["events"], int(row["hash"])) for row in rows}
-    return [_digest(day, found) for day in days]
+    inside = events.where(F.col("event_date").between(F.lit(first), F.lit(last)))
+    counts = inside.groupBy("event_date").agg(F.count("*").alias("events"), _mixed("event_id"))
+    found = {row["event_date"]: (row["events"], int(row["hash"])) for row in counts.collect()}  # one row a day
+    past = events.where((F.col("event_date") <= F.lit(last)) & F.col("item_id").isNotNull())
+    items = past.groupBy("item_id").agg(F.min("event_time").alias("time"), F.min("event_date").alias("day"))
+    births = items.groupBy("day").agg(_mixed("item_id", F.date_trunc("hour", "time")))
+    born = {row["day"]: int(row["hash"]) for row in births.collect()}  # one row a day
+    return [_digest(day, found, born) for day in days]
 
 
-def _digest(day: date, found: dict[date, tuple[int, int]]) -> Day:
+def _mixed(*columns: str | Column) -> Column:
+    # A sum does not depend on the order; of 64-bit hashes it would overflow 64 bits.
+    return F.sum(F.xxhash64(*columns).cast("decimal(38,0)")).alias("hash")
+
+
+def _digest(day: date, found: dict[date, tuple[int, int]], born: dict[date, int]) -> Day:
     parts = [found.get(day - timedelta(days=back), (0, 0)) for back in range(REACH + 1)]
-    mixed = sum((back + 1) * part[1] for back, part in enumerate(parts))
+    older = sum(mixed for at, mixed in born.items() if at < day - timedelta(days=REACH))
+    mixed = older + sum((back + 2) * part[1] for back, part in enumerate(parts))
     return Day(day=day, events=sum(part[0] for part in parts), hash=(mixed + 2**63) % 2**64 - 2**63)
 
 
 def wanted(warehouse: Warehouse, days: Sequence[date]) -> list[Day]:
-    """Of `days`, those that `item_features` does not cover, or covered with other events. Days without events: none."""
+    """Of `days`, those with something to compute that `item_features` lacks or has computed from other events."""
     view = warehouse.view()
     asked = digests(view.read(EVENTS), days)
     covered: dict[date, tuple[int, int]] = {}

@@ -32,23 +32,18 @@ class Profiles:
         """Append the touched users' rows and commit."""
         commit = Commit(query=QUERY, epoch=self.epoch, batch=number)
         started = datetime.now(timezone.utc)
+        count = Observation()
+        users = batch.observe(count, F.count("*").alias("users"))
         if self.warehouse.written(USER_PROFILES_FULL, commit):
             # Delta would skip the replayed write, and with it the plan that moves the state on.
-            batch.write.format("noop").mode("overwrite").save()
-            touched = 0
+            users.write.format("noop").mode("overwrite").save()
         else:
-            count = Observation()
-            profiles = with_user_features(batch, self.settings).transform(_versioned, commit)
-            observed = profiles.observe(count, F.count("*").alias("users"))
-            self.warehouse.write(USER_PROFILES_FULL, observed, commit)
-            touched = int(count.get["users"])
+            profiles = commit.stamp(with_user_features(users, self.settings))
+            self.warehouse.write(USER_PROFILES_FULL, profiles, commit)
+        touched = int(count.get["users"])
         versions = {USER_PROFILES.name: self.warehouse.version(USER_PROFILES_FULL)}
         self.warehouse.finish(commit, versions, started, Accounting(rows_in=touched, accepted=touched))
         event(log, "batch committed", query=QUERY, batch=number, users=touched)
-
-
-def _versioned(rows: DataFrame, commit: Commit) -> DataFrame:
-    return rows.withColumns({"epoch": F.lit(commit.epoch), "batch": F.lit(commit.batch)})
 
 
 def profiles_stream(warehouse: Warehouse, settings: Settings, epoch: int) -> tuple[DataFrame, Profiles]:

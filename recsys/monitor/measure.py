@@ -61,7 +61,7 @@ def measure(
     that the snapshot lacks: it is newer than the snapshot.
     """
     history = batch.history
-    codes = _codes(index, [history.items, *(p.ids for p in pools.values()), *map(_words, _lists(batch))])
+    codes = codes_beyond(index, [history.items, *(p.ids for p in pools.values()), *map(_words, _lists(batch))])
     in_stock = np.append(index.snapshot.in_stock, np.ones(len(codes), dtype=np.bool_))  # enough for every code
     seen = Ragged(offsets=history.offsets, values=np.append(_rows(index, codes, history.items), -1)[history.item])
     sizes = settings.topn.model_copy(update={"n": PLACES})
@@ -83,7 +83,7 @@ def measure(
         offered = _sold(np.append(_rows(index, codes, pool.ids), -1)[pool.lists], in_stock)  # [T, M]
         lists[name] = unseen(offered[newest_before(pool.moments, batch.at)], seen, len(in_stock), PLACES)
     for name, column in batch.others.items():
-        lists[name] = unseen(_sold(_ragged(index, codes, column).padded(), in_stock), seen, len(in_stock), PLACES)
+        lists[name] = unseen(_sold(ragged_codes(index, codes, column).padded(), in_stock), seen, len(in_stock), PLACES)
     return partial(lists, _requests(batch, index, codes, settings), settings.seed, settings.evaluate.resamples)
 
 
@@ -92,7 +92,7 @@ def _requests(batch: Batch, index: ItemIndex, codes: Mapping[str, int], settings
     heavy = settings.evaluate.heavy
     return Requests(
         user=batch.user,
-        truth=_ragged(index, codes, batch.truth),
+        truth=ragged_codes(index, codes, batch.truth),
         slices={
             "cold users": length == 0,
             "light users": (length > 0) & (length < heavy),
@@ -112,7 +112,7 @@ def _words(lists: pa.ListArray) -> list[str]:
     return list(pc.unique(lists.flatten()).to_pylist())
 
 
-def _codes(index: ItemIndex, ids: list[tuple[str, ...] | list[str]]) -> dict[str, int]:
+def codes_beyond(index: ItemIndex, ids: list[tuple[str, ...] | list[str]]) -> dict[str, int]:
     """Codes of the items that the snapshot lacks, from I on."""
     lacking = dict.fromkeys(item for some in ids for item in some if item not in index.place)
     return {item: len(index.snapshot.items) + n for n, item in enumerate(lacking)}
@@ -125,7 +125,8 @@ def _rows(index: ItemIndex, codes: Mapping[str, int], ids: tuple[str, ...] | lis
     return rows
 
 
-def _ragged(index: ItemIndex, codes: Mapping[str, int], lists: pa.ListArray) -> Ragged:
+def ragged_codes(index: ItemIndex, codes: Mapping[str, int], lists: pa.ListArray) -> Ragged:
+    """Lists of item ids as codes: rows of the snapshot, or what `codes_beyond` gave. NULL lists become empty."""
     words = lists.flatten().dictionary_encode()
     lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
     rows = _rows(index, codes, words.dictionary.to_pylist())

@@ -6,6 +6,7 @@ Colours differ in lightness as well as in hue, and every line and point is also 
 from __future__ import annotations
 
 import hashlib
+import html
 import io
 import re
 from collections.abc import Sequence
@@ -26,6 +27,7 @@ STYLE = {
     "svg.hashsalt": "recsys",  # the same data gives the same file
     "font.family": "sans-serif",
     "font.size": 10,
+    "text.parse_math": False,
     "text.color": INK,
     "axes.edgecolor": RULE,
     "axes.labelcolor": QUIET,
@@ -127,10 +129,10 @@ def _draw_curves(axes: Axes, what: str, lines: Sequence[Curve]) -> None:
 def _svg(figure: Figure, label: str) -> str:
     """The figure as an inline element; ids are made distinct from those of other figures on the page."""
     text = io.StringIO()
-    figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
+    figure.savefig(text, format="svg", transparent=True, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     body = text.getvalue()
     body = body[body.index("<svg") :]
     prefix = f"p{hashlib.sha256(body.encode()).hexdigest()[:8]}-"
     body = re.sub(r'id="', f'id="{prefix}', body)
     body = re.sub(r'(href="|url\()#', rf"\1#{prefix}", body)
-    return body.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
+    return body.replace("<svg ", f'<svg role="img" aria-label="{html.escape(label)}" ', 1)

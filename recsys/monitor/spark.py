@@ -51,17 +51,24 @@ def evaluate_frozen(
     array<string>, best first). Baselines: popularity of evaluate.window_hours (compared with) and of 7 days.
     At most evaluate.users users, drawn by seed. No rows where the day has no test user.
     """
-    first, last = (start_of(d, settings.timezone) for d in (day, day + timedelta(days=1)))
-    targets = _targets(events, first, last, settings)
-    requests = targets.groupBy("user_id").agg(F.collect_set("item_id").alias("truth"))
-    requests = requests.withColumns({"request": F.col("user_id"), "at": F.lit(first)})
-    drawn = requests.orderBy(_draw("user_id", settings)).limit(settings.evaluate.users)
+    first = start_of(day, settings.timezone)
     window = timedelta(hours=settings.evaluate.window_hours)
     pools = {
         FROZEN: popularity_lists(events, [first], window, settings),
         WEEK: popularity_lists(events, [first], timedelta(days=7), settings),
     }
-    return _evaluate(_with_history(drawn, events, settings), pools, [(first, paths)], settings, FROZEN, others or {})
+    requests = frozen_requests(events, day, settings)
+    return _evaluate(requests, pools, [(first, paths)], settings, FROZEN, others or {})
+
+
+def frozen_requests(events: DataFrame, day: date, settings: Settings) -> DataFrame:
+    """The test users of a day with what they did before it: user (a hash), user_id, at, recent, truth."""
+    first, last = (start_of(d, settings.timezone) for d in (day, day + timedelta(days=1)))
+    targets = _targets(events, first, last, settings)
+    requests = targets.groupBy("user_id").agg(F.collect_set("item_id").alias("truth"))
+    requests = requests.withColumns({"request": F.col("user_id"), "at": F.lit(first)})
+    drawn = requests.orderBy(_draw("user_id", settings)).limit(settings.evaluate.users)
+    return _with_history(drawn, events, settings)
 
 
 def evaluate_streaming(events: DataFrame, day: date, snapshots: Snapshots, settings: Settings) -> DataFrame:

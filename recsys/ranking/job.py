@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime, timezone
+from datetime import datetime, timezone
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
@@ -14,13 +14,16 @@ import pyarrow.dataset as ds
 from pyspark.sql import functions as F
 
 from recsys.config import Settings
+from recsys.days import days_of
 from recsys.errors import NoDataError
+from recsys.features.backfill import backfill
 from recsys.features.history import F32, I64
 from recsys.io import View, Warehouse
 from recsys.ranking.spark import build_examples
 from recsys.tables import EVENTS, EXAMPLES, ITEM_FEATURES, ITEMS
 
 JOB = "train_ranker"
+UTC = pa.timestamp("us", tz="UTC")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -35,35 +38,40 @@ class Examples:
 
 
 def write_examples(
-    warehouse: Warehouse, settings: Settings, encoder: Path, day_from: date, day_to: date
+    warehouse: Warehouse, settings: Settings, encoder: Path, first: datetime, last: datetime
 ) -> dict[str, int]:
-    """Write the examples of the UTC days [day_from, day_to) in place of earlier ones; returns the versions they read.
+    """Write the examples of [first, last), two moments in UTC, in place of earlier ones; returns the versions read.
 
-    `encoder` must not have learned from these days: a label that the encoder has seen would flatter the similarity.
+    `encoder` must know nothing from `first` on: a label that the encoder has seen would flatter the similarity. Days
+    whose item features do not cover the present events are backfilled first.
     """
+    for _ in backfill(warehouse, settings, days_of(first, last)):
+        pass  # each chunk says itself what it did
     view, started = warehouse.view(), datetime.now(timezone.utc)
     categories = view.read(ITEMS).where(F.col("valid_to").isNull()).select("item_id", "category")
-    features = view.read(ITEM_FEATURES).where(F.col("day").between(F.lit(day_from), F.lit(day_to)))
-    rows = build_examples(view.read(EVENTS), features, str(encoder), settings, day_from, day_to, categories)
+    features = view.read(ITEM_FEATURES).where(F.col("day").between(F.lit(first.date()), F.lit(last.date())))
+    rows = build_examples(view.read(EVENTS), features, str(encoder), settings, first, last, categories)
     commit = warehouse.next_batch(JOB)
-    range_ = f"day >= '{day_from}' AND day < '{day_to}'"
+    range_ = f"at >= TIMESTAMP '{first:%Y-%m-%d %H:%M:%S.%f} UTC' AND at < TIMESTAMP '{last:%Y-%m-%d %H:%M:%S.%f} UTC'"
     version = warehouse.write(EXAMPLES, rows, commit, replace=range_)
     warehouse.finish(commit, {EXAMPLES.name: version}, started)
     read = {table.name: view.versions[table.name] for table in (EVENTS, ITEM_FEATURES, ITEMS)}
     return read | {EXAMPLES.name: version}
 
 
-def read_examples(view: View, day_from: date, day_to: date) -> Examples:
-    """The examples of the UTC days [day_from, day_to), read by the driver: ranker.max_requests bounds them.
+def read_examples(view: View, first: datetime, last: datetime) -> Examples:
+    """The examples of [first, last), two moments in UTC, read by the driver: ranker.max_requests bounds them.
 
     Raises NoDataError: there is none.
     """
-    inside = (F.col("day") >= F.lit(day_from)) & (F.col("day") < F.lit(day_to))
-    files = [unquote(urlparse(file).path) for file in view.read(EXAMPLES).where(inside).inputFiles()]
-    if not files:
-        raise NoDataError(f"table 'examples' has no row on [{day_from}, {day_to}). Stream events of these days first.")
+    days = F.col("day").between(F.lit(first.date()), F.lit(last.date()))
+    files = [unquote(urlparse(file).path) for file in view.read(EXAMPLES).where(days).inputFiles()]
     columns = ["request_id", "user_id", "item_id", "at", "label", "features"]
-    table = ds.dataset(files, format="parquet").to_table(columns=columns)
+    table = ds.dataset(files, format="parquet").to_table(columns=columns) if files else pa.table({"at": []})
+    at = table["at"].cast(UTC)
+    table = table.filter(pc.and_(pc.greater_equal(at, pa.scalar(first, UTC)), pc.less(at, pa.scalar(last, UTC))))
+    if not table.num_rows:
+        raise NoDataError(f"table 'examples' has no row in [{first}, {last}). Stream events of that time first.")
     table = table.sort_by([("at", "ascending"), ("request_id", "ascending"), ("item_id", "ascending")])
     flat = pc.list_flatten(table["features"].combine_chunks()).to_numpy(zero_copy_only=False)
     codes = [table[name].combine_chunks().dictionary_encode().indices for name in ("request_id", "user_id")]
@@ -72,6 +80,6 @@ def read_examples(view: View, day_from: date, day_to: date) -> Examples:
         x=np.ascontiguousarray(flat.reshape(table.num_rows, -1), dtype=np.float32),
         y=table["label"].to_numpy().astype(np.float32),
         request=request,
-        at=table["at"].cast(pa.timestamp("us", tz="UTC")).cast(pa.int64()).to_numpy(),
+        at=table["at"].cast(UTC).cast(pa.int64()).to_numpy(),
         user=user,
     )

@@ -7,7 +7,7 @@ draws negatives, the second sees each user's history beside the pairs. Memory: a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import date, datetime, time, timezone
+from datetime import datetime
 from pathlib import Path
 
 import pyarrow as pa
@@ -33,30 +33,29 @@ def build_examples(
     item_features: DataFrame,
     encoder_path: str,
     settings: Settings,
-    day_from: date,
-    day_to: date,
+    first: datetime,
+    last: datetime,
     categories: DataFrame | None = None,
 ) -> DataFrame:
-    """Rows of tables.EXAMPLES for requests on the UTC days [day_from, day_to).
+    """Rows of tables.EXAMPLES for requests in [first, last), two moments with their zones.
 
-    `events` are of tables.EVENTS and reach back before day_from, for histories; rows after day_to are not read.
+    `events` are of tables.EVENTS and reach back before `first`, for histories; rows from `last` on are not read.
     `item_features` has a row for each item and hour (definitions.ITEM_FEATURES_FULL); a pair takes that of the last
     full hour, and an item without a row has the features' defaults. `encoder_path` is a folder that executors can read.
     `categories` (item_id unique, category) gives `pair_category_share` its values. At most ranker.max_requests targets
     are used, the newest ones. Only the pools (ranker.pool items an hour) and one time come to the driver.
 
-    Raises ConfigError: an empty range of days, or no target behaviour in the settings. NoDataError: no target behaviour
-    on these days.
+    Raises ConfigError: an empty range, or no target behaviour in the settings. NoDataError: no target behaviour in it.
     """
     if not settings.targets():
         raise ConfigError("settings: no behaviour has `target: true`; the ranker needs one to learn.")
-    if day_from >= day_to:
-        raise ConfigError(f"examples of [{day_from}, {day_to}): the range holds no day.")
-    start, end = F.lit(_midnight(day_from)), F.lit(_midnight(day_to))
+    if first >= last:
+        raise ConfigError(f"examples of [{first}, {last}): the range is empty.")
+    start, end = F.lit(first), F.lit(last)
     past = events.where((F.col("event_time") < end) & F.col("behaviour").isin(*settings.behaviours))
     recent = past.where((F.col("event_time") >= start) & F.col("item_id").isNotNull())
     targets = recent.where(F.col("behaviour").isin(*settings.targets()) & F.col("user_id").isNotNull())
-    pairs = _labelled(recent, settings, _oldest(targets, settings, day_from, day_to)).where(F.col("at") >= start)
+    pairs = _labelled(recent, settings, _oldest(targets, settings, first, last)).where(F.col("at") >= start)
     row = F.array(*(F.col(f.name).cast("float") for f in ITEM_FEATURES)).alias("item_row")
     known = item_features.select("item_id", "hour", row)
     pairs = pairs.withColumn("hour", F.date_trunc("hour", "at")).join(known, ["item_id", "hour"], "left")
@@ -68,17 +67,13 @@ def build_examples(
     return examples.withColumn("day", F.to_date("at")).select(*EXAMPLES.names)
 
 
-def _midnight(day: date) -> datetime:
-    return datetime.combine(day, time(), tzinfo=timezone.utc)
-
-
-def _oldest(targets: DataFrame, settings: Settings, day_from: date, day_to: date) -> int:
+def _oldest(targets: DataFrame, settings: Settings, first: datetime, last: datetime) -> int:
     """Time of the oldest target that max_requests leaves, microseconds since 1970 UTC."""
     newest = targets.select("event_time").orderBy(F.desc("event_time")).limit(settings.ranker.max_requests)
     row = newest.agg(F.unix_micros(F.min("event_time")).alias("first")).first()
     if row is None or row["first"] is None:
         wanted = " or ".join(settings.targets())
-        raise NoDataError(f"no {wanted} on [{day_from}, {day_to}) to learn from: stream events of these days first.")
+        raise NoDataError(f"no {wanted} in [{first}, {last}) to learn from: stream events of that time first.")
     return int(row["first"])
 
 

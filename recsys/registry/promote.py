@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import shutil
+import warnings
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -19,11 +21,16 @@ import recsys
 from recsys.config import RegistrySettings, Settings
 from recsys.errors import BundleError, RefusedError
 from recsys.registry import bundle as bundles
+from recsys.registry import tracking
 from recsys.registry.bundle import Bundle
 from recsys.registry.compare import Comparison, Paired, compare
 from recsys.registry.consumer import SIGNATURE
 from recsys.registry.manifest import verify
 from recsys.registry.packaged import LOADER, bundle_folder
+
+with warnings.catch_warnings():  # about MLflow's own type hints
+    warnings.simplefilter("ignore", UserWarning)
+    import mlflow.pyfunc
 
 Evaluate = Callable[[Bundle, Bundle], Paired]
 ABSENT = {ErrorCode.Name(INVALID_PARAMETER_VALUE), ErrorCode.Name(RESOURCE_DOES_NOT_EXIST)}
@@ -55,14 +62,17 @@ def register(folder: Path, settings: RegistrySettings, tags: Mapping[str, str] |
     manifest, name = verify(folder)
     about = {"bundle": name, "parent": manifest.parent or "", "feature_hash": manifest.feature_hash}
     about |= {f"table.{table}": str(version) for table, version in manifest.tables.items()}
-    logged = mlflow.pyfunc.log_model(
-        name="bundle",
-        loader_module=LOADER,
-        data_path=str(folder),
-        signature=SIGNATURE,
-        pip_requirements=[f"recsys=={recsys.__version__}"],
-        registered_model_name=settings.model,
-    )
+    with warnings.catch_warnings():
+        # An example would be one more file beside the bundle; SIGNATURE says as much.
+        warnings.filterwarnings("ignore", ".*input example was not provided", UserWarning)
+        logged = mlflow.pyfunc.log_model(
+            name="bundle",
+            loader_module=LOADER,
+            data_path=str(folder),
+            signature=SIGNATURE,
+            pip_requirements=[f"recsys=={recsys.__version__}"],
+            registered_model_name=settings.model,
+        )
     version = str(logged.registered_model_version)
     _tag(settings, version, {**about, **(tags or {})})
     return version
@@ -99,7 +109,10 @@ def promote(folder: Path, settings: Settings, batch: pd.DataFrame, evaluate: Eva
     names = settings.registry
     present = champion(names)
     previous = None if present is None else str(present.version)
-    version = register(folder, names)
+    # Without a run, MLflow would put the files into the working folder.
+    inside = nullcontext() if mlflow.active_run() else tracking.run(settings, "bundle", "register", {}, {})
+    with inside:
+        version = register(folder, names)
     try:
         challenger = fetch(names, version, work)
         _answers(work / version, batch)
@@ -168,7 +181,10 @@ def _download(settings: RegistrySettings, version: str, work: Path) -> Path:
 
 def _answers(model: Path, batch: pd.DataFrame) -> None:
     """Load the model as a consumer does and let it answer. BundleError: no, too few, or impossible answers."""
-    answers = mlflow.pyfunc.load_model(str(model)).predict(batch)
+    try:
+        answers = mlflow.pyfunc.load_model(str(model)).predict(batch)
+    except MlflowException as error:
+        raise BundleError(f"The bundle does not answer: {error.message}") from error
     scores = [score for row in answers["scores"] for score in row]
     if len(answers) != len(batch) or not scores or not all(math.isfinite(score) for score in scores):
         raise BundleError(

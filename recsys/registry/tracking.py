@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import mlflow
@@ -16,7 +15,7 @@ from mlflow.data.delta_dataset_source import DeltaDatasetSource
 from mlflow.data.meta_dataset import MetaDataset
 
 from recsys.config import Settings
-from recsys.errors import ConfigError
+from recsys.paths import local_folder
 
 if TYPE_CHECKING:
     from dataclasses import Field
@@ -40,11 +39,10 @@ def connect(settings: Settings) -> None:
     Raises ConfigError: neither variable is set and `artifacts` is a URI, where no SQLite file can lie.
     """
     if not os.environ.get("MLFLOW_TRACKING_URI"):
-        folder = _local(settings)
-        folder.mkdir(parents=True, exist_ok=True)
-        mlflow.set_tracking_uri(f"sqlite:///{folder / STORE}")
+        local_folder(settings.artifacts).mkdir(parents=True, exist_ok=True)
+        mlflow.set_tracking_uri(_store(settings))
         if not os.environ.get("MLFLOW_REGISTRY_URI"):
-            mlflow.set_registry_uri(f"sqlite:///{folder / STORE}")
+            mlflow.set_registry_uri(_store(settings))
 
 
 def experiment(settings: Settings, model: str) -> str:
@@ -53,8 +51,9 @@ def experiment(settings: Settings, model: str) -> str:
     found = mlflow.get_experiment_by_name(name)
     if found is not None:
         return str(found.experiment_id)
-    own = not os.environ.get("MLFLOW_TRACKING_URI")
-    place = (_local(settings) / FILES / model).as_uri() if own else None
+    # The variable does not tell whose store it is: `set_tracking_uri` exports it too.
+    own = mlflow.get_tracking_uri() == _store(settings)
+    place = (local_folder(settings.artifacts) / FILES / model).as_uri() if own else None
     return str(mlflow.create_experiment(name, artifact_location=place))
 
 
@@ -102,12 +101,5 @@ def log_curves(logs: Sequence[Epoch], names: Sequence[str]) -> None:
         log_plot(name, draw)
 
 
-def _local(settings: Settings) -> Path:
-    place = (
-        settings.artifacts.removeprefix("file://") if settings.artifacts.startswith("file:///") else settings.artifacts
-    )
-    if "://" in place:
-        raise ConfigError(
-            f"artifacts is {place!r}, where MLflow's SQLite file cannot lie: set MLFLOW_TRACKING_URI to a server."
-        )
-    return Path(place).resolve()
+def _store(settings: Settings) -> str:
+    return f"sqlite:///{local_folder(settings.artifacts) / STORE}"

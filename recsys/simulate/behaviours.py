@@ -32,9 +32,11 @@ def behave(shop: Shop, day: int) -> r.Rows:
     looks = _looks(shop, now, visits, steps, rng)
     carted = _wants(shop, now, visits, steps, rng)
     bought = carted[rng.random(len(carted)) < BUY]
-    carts = _pieces(now, visits, steps, carted, r.CART, steps.time[carted] + steps.gap[carted] // 2, rng)
+    decided = steps.time[carted] + steps.gap[carted] // 2
+    carts = _pieces(now, visits, steps, carted, r.CART, decided, rng)
     end = np.zeros(len(visits.user), dtype=np.int64)
     np.maximum.at(end, steps.session, steps.time)
+    np.maximum.at(end, steps.session[carted], decided)
     checkout = end + (rng.uniform(25, 150, len(end)) * 1e6).astype(np.int64)
     purchases = _pieces(now, visits, steps, bought, r.PURCHASE, checkout[steps.session[bought]], rng)
     ratings = _ratings(shop, now, visits, steps, bought, checkout, rng)

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 U64 = npt.NDArray[np.uint64]
 F64 = npt.NDArray[np.float64]
-Key = int | npt.NDArray[np.int64] | npt.NDArray[np.uint64]
+Key = int | npt.NDArray[np.int32] | npt.NDArray[np.int64] | npt.NDArray[np.uint64]
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 

@@ -95,11 +95,10 @@ def _hex(number: U64) -> npt.NDArray[np.str_]:
 
 
 def _decimal(minor: r.I64) -> pa.Array:
-    sign = np.where(minor < 0, "-", "")
-    whole, cents = np.divmod(np.abs(minor), 100)
-    units = np.char.add(np.char.add(sign, whole.astype(np.str_)), ".")
-    joined = np.char.add(units, np.char.zfill(cents.astype(np.str_), 2))
-    return pa.array(joined, mask=minor == -1)
+    whole, cents = (pa.array(part).cast(pa.string()) for part in np.divmod(np.abs(minor), 100))
+    sign = pa.array(np.where(minor < 0, "-", ""))
+    joined = pc.binary_join_element_wise(sign, whole, ".", pc.utf8_lpad(cents, 2, "0"), "")
+    return pc.if_else(pa.array(minor == -1), None, joined)
 
 
 def _moments(time: r.I64) -> pa.Array:

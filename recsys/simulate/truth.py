@@ -56,7 +56,8 @@ def _sums(value: F32, starts: I64) -> F32:
 def _preferences(shop: Shop, now: Today, users: I64) -> F32:
     distance = shop.items.level.astype(np.float32) - level(shop, users, now.day)[:, None].astype(np.float32)
     taste = shop.people.taste[users].astype(np.float32) @ shop.items.taste.T.astype(np.float32)
-    return (now.appeal + TASTE_WEIGHT * taste - PRICE_WEIGHT * distance**2).astype(np.float32)
+    preferences: F32 = now.appeal + TASTE_WEIGHT * taste - PRICE_WEIGHT * distance**2
+    return preferences
 
 
 def visits(shop: Shop, now: Today, users: I64) -> F64:

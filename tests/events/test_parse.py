@@ -68,6 +68,9 @@ def test_a_good_row(spark: SparkSession) -> None:
         ({"price": None}, []),
         ({"at": "x", "kind": "x", "item": None}, ["bad_time", "unknown_behaviour", "missing:item_id"]),
         ({CORRUPT: "{oops"}, ["unreadable"]),
+        ({"id": None}, ["missing:event_id"]),
+        ({"id": " "}, ["missing:event_id"]),
+        ({"id": "x" * 513}, ["too_long:event_id"]),
     ],
 )
 def test_every_fault_is_a_reason(spark: SparkSession, cells: dict[str, str | None], reasons: list[str]) -> None:
@@ -84,6 +87,11 @@ def test_every_fault_is_a_reason(spark: SparkSession, cells: dict[str, str | Non
         ({"outliers": [{"high": 500, "action": "clip"}]}, "7.5", 500, ["price_minor"], []),
         ({"outliers": [{"high": 500, "action": "clip"}]}, "5", 500, [], []),
         ({"only_for": ["cart"]}, "1", None, [], []),
+        ({"only_for": ["cart"], "missing": 9}, None, None, [], []),
+        ({"only_for": ["cart"], "missing": "reject"}, None, None, [], []),
+        ({"nulls": ["NA"], "missing": 9}, "NA", 9, ["price_minor"], []),
+        ({"outliers": [{"low": 1, "action": "missing"}, {"low": 0}]}, "-1", None, ["price_minor"], []),
+        ({"outliers": [{"low": 0}, {"low": 9}]}, "-1", -100, [], ["out_of_range:price_minor"]),
     ],
 )
 def test_number_policies(
@@ -103,6 +111,8 @@ def test_number_policies(
         ("epoch_ms", "UTC", "1782900000000"),
         ("epoch_us", "UTC", "1782900000000000"),
         ("dd.MM.yyyy HH:mm", "Europe/London", "01.07.2026 11:00"),
+        ("HH:mm dd-MM-yyyy", "Europe/London", "11:00 01-07-2026"),
+        ("yyyy-MM-dd HH:mm XXX", "Europe/London", "2026-07-01 12:00 +02:00"),
     ],
 )
 def test_times_and_zones(spark: SparkSession, form: str, zone: str, text: str) -> None:
@@ -127,7 +137,9 @@ def test_a_list_becomes_rows_with_places_and_prices(spark: SparkSession) -> None
 
 
 def test_an_undeclared_behaviour_is_refused(spark: SparkSession) -> None:
-    with pytest.raises(ConfigError, match=r"behaviour 'veiw' is not declared\. Did you mean 'view'\?"):
+    with pytest.raises(
+        ConfigError, match=r"behaviour\.constant: behaviour 'veiw' is not declared\. Did you mean 'view'\?"
+    ):
         one(spark, {"behaviour": {"constant": "veiw"}})
 
 
@@ -135,3 +147,30 @@ def test_sign_is_dropped_only_for_the_named_behaviours(spark: SparkSession, tmp_
     changes = {"price": {"column": "price", "scale": 100, "absolute_for": ["cart"], "outliers": [{"low": 0}]}}
     assert one(spark, changes, kind="C9", price="-3")["price_minor"] == 300
     assert one(spark, changes, kind="v", price="-3")["reasons"] == ["out_of_range:price_minor"]
+
+
+def test_a_list_may_be_json_and_keeps_what_the_source_wrote(spark: SparkSession) -> None:
+    changes = {"expand": {"column": "list", "prices": "prices"}, "price": {"column": "prices"}}
+    rows = every(spark, changes, item="b", list='["a", "b"]', prices="[1, 2]")
+    assert [(r["item_id"], r["price_minor"]) for r in rows] == [("b", 2), ("a", 1), ("b", 2)]
+    assert {(r["src_item"], r["src_prices"]) for r in rows} == {("b", "[1, 2]")}
+
+
+@pytest.mark.parametrize("empty", [None, "", "[]"])
+def test_an_empty_list_makes_no_rows(spark: SparkSession, empty: str | None) -> None:
+    assert len(every(spark, {"expand": {"column": "list"}}, list=empty)) == 1
+
+
+def test_a_text_may_be_required(spark: SparkSession) -> None:
+    changes = {"user": {"column": "user", "nulls": ["0"], "missing": "reject"}}
+    assert one(spark, changes, user="0")["reasons"] == ["missing:user_id"]
+    assert one(spark, changes)["reasons"] == []
+
+
+def test_each_behaviour_has_its_own_value(spark: SparkSession) -> None:
+    changes = {"values": {"view": {"column": "price"}, "cart": {"column": "prices", "missing": 3}}}
+    assert one(spark, changes, price="2.5", prices="7")["value"] == 2.5
+    assert one(spark, changes, price="2.5", kind="C1", prices="7")["value"] == 7
+    row = one(spark, changes, price="2.5", kind="C1")
+    assert (row["value"], row["imputed"]) == (3, ["value"])
+    assert one(spark, changes, kind="s")["value"] is None

@@ -1,4 +1,4 @@
-"""A filled page of made-up figures, for tests of the report and for looking at it: python -m tests.monitor.sample FILE."""
+"""A filled page of made-up figures, for tests of the report and to look at: `python -m tests.monitor.sample FILE`."""
 
 from __future__ import annotations
 

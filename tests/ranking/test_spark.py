@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -84,8 +84,7 @@ def build(
 ) -> list[dict[str, Any]]:
     from recsys.ranking.spark import build_examples
 
-    day = DAY.date()
-    frame = build_examples(events, item_features, path, settings, day, day + timedelta(days=1))
+    frame = build_examples(events, item_features, path, settings, DAY, DAY + timedelta(days=1))
     assert tuple(frame.columns) == EXAMPLES.names
     got = [row.asDict() | {"at": row["at"].astimezone(timezone.utc)} for row in frame.collect()]
     return sorted(got, key=lambda row: (row["user_id"], row["at"], row["request_id"], row["item_id"]))
@@ -152,8 +151,8 @@ def test_empty_ranges_and_days_are_named(
 ) -> None:
     from recsys.ranking.spark import build_examples
 
-    some = date(2020, 1, 1)
-    with pytest.raises(ConfigError, match="holds no day"):
+    some = datetime(2020, 1, 1, tzinfo=timezone.utc)
+    with pytest.raises(ConfigError, match="range is empty"):
         build_examples(events, item_features, encoder_path, SETTINGS, some, some)
     with pytest.raises(NoDataError, match="no click or cart"):
         build_examples(events, item_features, encoder_path, SETTINGS, some, some + timedelta(days=1))

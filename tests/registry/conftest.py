@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import mlflow
@@ -23,7 +23,8 @@ from recsys.features.pairs import feature_names
 from recsys.ranking.train import train_ranker
 from recsys.ranking.trained import TrainedRanker
 from recsys.registry.bundle import Bundle, save
-from recsys.registry.tracking import connect
+from recsys.registry.promote import register
+from recsys.registry.tracking import connect, run
 
 ITEMS = tuple(f"i{place:02}" for place in range(20))
 SNAPSHOT_AT = 1_760_000_000_000_000  # 2025-10-09 08:53:20 UTC
@@ -74,14 +75,17 @@ def make_bundle() -> MakeBundle:
 
 
 @pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_store: Path) -> Settings:
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_store: Path) -> Iterator[Settings]:
     """Settings whose registry is a fresh SQLite file; MLflow's own state is put back afterwards."""
     for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
-        monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv(name, "")  # so that what MLflow exports is taken back, too
+        monkeypatch.delenv(name)
     settings = SETTINGS.model_copy(update={"artifacts": str(tmp_path / "artifacts"), "warehouse": str(tmp_path)})
     shutil.copytree(empty_store, tmp_path / "artifacts")
     connect(settings)
-    return settings
+    yield settings
+    mlflow.set_tracking_uri(None)
+    mlflow.set_registry_uri(None)
 
 
 @pytest.fixture(scope="session")
@@ -101,3 +105,12 @@ def requests(*items: str) -> pd.DataFrame:
     ]
     frame: pd.DataFrame = pd.DataFrame({"recent": [recent, []], "at": [SNAPSHOT_AT] * 2})
     return frame
+
+
+def registered(settings: Settings, folder: Path) -> tuple[str, Path]:
+    """Register the bundle in `folder`; gives the version and the registry's folder of its model."""
+    before = set(Path(settings.artifacts).rglob("MLmodel"))
+    with run(settings, "bundle", "test", {}, {}):
+        version = register(folder, settings.registry)
+    (described,) = set(Path(settings.artifacts).rglob("MLmodel")) - before
+    return version, described.parent

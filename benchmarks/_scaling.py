@@ -1,0 +1,147 @@
+"""A batch of 5,000 events at 100 thousand and at 2 million users, and with one user who has 30% of the events.
+
+One query runs all the time, so that no start is in the figures; batches are timed by the query's own progress.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.streaming.query import StreamingQuery
+
+from benchmarks._pipeline import EAGER, Pipeline, pipeline, wait_for_rows
+from benchmarks._record import Figure, Run
+from recsys.config import StreamSettings
+
+SMALL, TIMES = 100_000, 20  # users, and how many times as many there are at the end
+EACH = 2  # behaviours of a user before the measured batches
+BATCH = 5_000  # events of a measured batch
+WARM, MEASURED, HOT = 3, 7, 12  # batches
+HOT_SHARE = 0.3
+START = "2025-01-01 00:00:00"
+LONGEST_S = 300.0
+
+
+def scaling_and_hot_key(run: Run, spark: SparkSession, folder: Path, mapping: str, *, small: int, cap_s: float) -> None:
+    """`hot_key` at the small population, `scaling_20x` after it has grown until 20 times as many or `cap_s` seconds."""
+    own = pipeline(spark, folder, mapping, limits=StreamSettings(max_events_files=1))
+    feed = Feed(own, own.profiles(EAGER), run.seed)
+    try:
+        began = time.monotonic()
+        feed.population(0, small)
+        measured(feed, small, WARM)
+        before = measured(feed, small, MEASURED)
+        hot = measured(feed, small, HOT, HOT_SHARE)
+        users = small
+        while users < TIMES * small and time.monotonic() - began < cap_s:
+            feed.population(users, users + small)
+            users += small
+        measured(feed, users, WARM)
+        after = measured(feed, users, MEASURED)
+    finally:
+        feed.query.stop()
+    add_scaling(run, small, users, before, after)
+    add_hot_key(run, small, hot)
+
+
+@dataclass
+class Feed:
+    """Synthetic events, appended to `events` under a running query."""
+
+    own: Pipeline
+    query: StreamingQuery
+    seed: int
+    done: set[int] = field(default_factory=set)  # batches of the query that were waited for
+    sent: int = 0
+
+    def population(self, first: int, last: int) -> None:
+        """EACH behaviours of each of the users [first, last)."""
+        ids = self.own.warehouse.spark.range(first * EACH, last * EACH, 1, 2)
+        self._send(events(ids, F.floor(F.col("id") / EACH), self.sent), (last - first) * EACH)
+
+    def batch(self, users: int, share: float = 0.0) -> float:
+        """Seconds of a batch of random users among `users`; `share` of its events belong to user 0."""
+        ids = self.own.warehouse.spark.range(0, BATCH, 1, 1)
+        anybody = F.floor(F.rand(self.seed + self.sent) * users)
+        user = F.when(F.col("id") < share * BATCH, F.lit(0)).otherwise(anybody) if share else anybody
+        return self._send(events(ids, user, self.sent), BATCH)
+
+    def _send(self, rows: DataFrame, size: int) -> float:
+        self.own.add_events(rows)
+        self.sent += size
+        found = wait_for_rows(self.query, size, self.done, LONGEST_S)
+        self.done |= found.keys()
+        return sum(seconds for _, seconds in found.values())
+
+
+def events(ids: DataFrame, user: Column, offset: int) -> DataFrame:
+    """One clean row of `events` for each id; ids and times grow with `offset`, so no two rows are equal."""
+    number = F.col("id") + F.lit(offset)
+    at = F.timestamp_micros(F.unix_micros(F.lit(START).cast("timestamp")) + number * 1_000_000)
+    kinds = F.array(*map(F.lit, ("view", "view", "click", "cart", "purchase")))
+    empty = F.lit(None).cast("string")
+    return ids.select(
+        F.md5(number.cast("string").cast("binary")).alias("event_id"),
+        at.alias("event_time"),
+        F.element_at(kinds, (number % 5 + 1).cast("int")).alias("behaviour"),
+        F.concat(F.lit("i"), F.pmod(F.xxhash64(number), F.lit(5000))).alias("item_id"),
+        F.pmod(number, F.lit(9000)).alias("price_minor"),
+        F.lit(1).alias("quantity"),
+        F.lit(None).alias("value"),
+        F.md5(F.concat(F.lit("user "), user.cast("string")).cast("binary")).alias("user_id"),
+        *(empty.alias(name) for name in ("session_id", "query", "request_id", "position")),
+        F.lit(None).cast("map<string,string>").alias("context"),
+        F.array().cast("array<string>").alias("imputed"),
+        at.alias("known_at"),
+        at.alias("ingest_time"),
+        F.lit("benchmark").alias("origin"),
+        F.to_date(F.lit(START)).alias("event_date"),  # one day, so that a commit is a file
+    )
+
+
+def measured(feed: Feed, users: int, times: int, share: float = 0.0) -> list[float]:
+    """Seconds of `times` batches, one after the other."""
+    return [feed.batch(users, share) for _ in range(times)]
+
+
+def add_scaling(run: Run, small: int, users: int, before: list[float], after: list[float]) -> None:
+    """The median batch at the end over the median batch at the beginning."""
+    ours, peer = statistics.median(after), statistics.median(before)
+    reached = "" if users == TIMES * small else f"; the time ran out at {users / small:.0f} times as many"
+    figure = Figure(
+        metric="scaling_20x",
+        value=ours,
+        unit="s/batch",
+        rows=BATCH,
+        seconds=sum(after),
+        peer=f"{small} users",
+        peer_value=peer,
+        ratio=ours / peer,
+        more={"users": users, "note": f"profiles query, {EACH} behaviours a user before{reached}"},
+    )
+    run.add(figure)
+
+
+def add_hot_key(run: Run, users: int, hot: list[float]) -> None:
+    """The slowest batch over the median."""
+    middle = statistics.median(hot)
+    figure = Figure(
+        metric="hot_key",
+        value=max(hot),
+        unit="s/batch",
+        rows=BATCH,
+        seconds=sum(hot),
+        peer="median batch",
+        peer_value=middle,
+        ratio=max(hot) / middle,
+        more={
+            "users": users,
+            "note": f"profiles query, {len(hot)} batches, one user has {HOT_SHARE:.0%} of the events",
+        },
+    )
+    run.add(figure)

@@ -1,0 +1,211 @@
+"""Users' vectors and Top-10 lists through Spark, beside the same work in one plain process on the same cores.
+
+Both sides read the same Parquet files in batches of the same size; Spark throws its rows away (`noop`).
+
+Shape letters: U users, E their behaviours.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"  # one thread a task, before PyTorch starts more
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from pyspark.sql import DataFrame
+
+from benchmarks._record import FEWEST, Figure, Run, Timing, main, once
+from recsys.config import BEHAVIOURS, EncoderSettings, FeatureSettings, Settings, TopNSettings
+from recsys.encoder.embed import newest
+from recsys.encoder.model import Encoder
+from recsys.encoder.spark import embed_users, encoder_of_task
+from recsys.encoder.trained import TrainedEncoder
+from recsys.encoder.vocabulary import Vocabulary
+from recsys.features.definitions import ITEM_FEATURES
+from recsys.features.history import at_end, from_arrow
+from recsys.features.item import ItemSnapshot
+from recsys.session import open_session
+from recsys.topn.index import ItemIndex, build_index
+from recsys.topn.recommend import TopN, recommend
+
+ITEMS = 12_000  # as many as Amazon Beauty, on which the limits were measured
+SHORTEST, LONGEST = 5, 60  # behaviours of a user, both included
+NAMES = tuple(BEHAVIOURS)
+FILES = 4
+BATCH = 10_000  # users of an Arrow batch, in Spark and beside it
+LEAST_UDF, LEAST_SPARK, LEAST_USERS = 0.9, 0.7, 8000
+BEGAN = 1_700_000_000_000_000
+YEAR_US = 31_536_000_000_000
+Batches = Iterator[pa.RecordBatch]
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """The benchmark's own options."""
+    parser.add_argument("--users", type=int, default=100_000)
+
+
+def measure(run: Run, asked: argparse.Namespace) -> None:
+    """Vectors, then Top-10; Spark and the plain process in turn, all on one core."""
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})  # before the JVM starts, which inherits it
+    torch.set_num_threads(1)
+    users = 8_000 if asked.quick else asked.users
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_profiles(folder / "profiles", users, run.seed)
+        encoder = random_encoder(run.seed)
+        encoder.save(folder / "encoder")
+        own = {"spark.master": "local[1]", "spark.sql.execution.arrow.maxRecordsPerBatch": str(BATCH)}
+        spark = open_session(Settings(warehouse=f"{folder}/warehouse", spark=own), "benchmark embed")
+        profiles = spark.read.parquet(f"{folder}/profiles")
+        index = build_index(encoder, random_snapshot(encoder, run.seed))
+        vectors = both(
+            lambda: drained(embed_users(profiles, str(folder / "encoder"), "benchmark")),
+            lambda: [vectors_of(encoder, batch) for batch in batches(folder / "profiles")],
+        )
+        udf = partial(top_batches, str(folder / "encoder"), run.seed)
+        lists = both(
+            lambda: drained(
+                profiles.select("user_id", "recent").mapInArrow(udf, "user_id string, items array<string>")
+            ),
+            lambda: [top_of(encoder, index, batch) for batch in batches(folder / "profiles")],
+        )
+        spark.stop()
+    add(run, users, vectors, lists)
+
+
+def add(run: Run, users: int, vectors: tuple[Timing, Timing], lists: tuple[Timing, Timing]) -> None:
+    """The three figures."""
+    for metric, (ours, plain), least in (
+        ("udf_vs_torch", vectors, LEAST_UDF),
+        ("spark_vs_process", lists, LEAST_SPARK),
+    ):
+        figure = Figure(
+            metric=metric,
+            value=users / ours.median,
+            unit="users/s",
+            rows=users,
+            seconds=ours.median,
+            peer="one process",
+            peer_value=users / plain.median,
+            ratio=plain.median / ours.median,
+            more={"note": f"wanted: ratio of {least} or more; {'vectors' if vectors[0] is ours else 'Top-10'}"},
+        )
+        run.add(figure)
+    rate = users / lists[1].median
+    note = f"Top-10 of {ITEMS} items in one process: encoding, seen items left out, no ranker"
+    figure = Figure(
+        metric="users_per_s_core",
+        value=rate,
+        unit="users/s",
+        rows=users,
+        seconds=lists[1].median,
+        peer="limit",
+        peer_value=LEAST_USERS,
+        ratio=rate / LEAST_USERS,
+        more={"note": note},
+    )
+    run.add(figure)
+
+
+def both(spark: Callable[[], object], plain: Callable[[], object]) -> tuple[Timing, Timing]:
+    """Spark's and the plain process's times, alternating, after one run of each that warms up."""
+    spark(), plain()
+    rounds = [(once(spark), once(plain)) for _ in range(FEWEST)]
+    return Timing(tuple(s for s, _ in rounds)), Timing(tuple(p for _, p in rounds))
+
+
+def drained(rows: DataFrame) -> None:
+    """Compute all rows and throw them away."""
+    rows.write.format("noop").mode("overwrite").save()
+
+
+def vectors_of(encoder: TrainedEncoder, batch: pa.RecordBatch) -> object:
+    """[U, D] of one batch."""
+    h = from_arrow(newest(batch.column("recent"), encoder.settings.length), encoder.behaviours)
+    return encoder.encode(h, at_end(h, 0))
+
+
+def top_of(encoder: TrainedEncoder, index: ItemIndex, batch: pa.RecordBatch) -> TopN:
+    """The 10 nearest unseen items of each user of one batch."""
+    h = from_arrow(batch.column("recent"), encoder.behaviours)
+    nearest = TopNSettings(n=10, popular=0)
+    return recommend(h, BEGAN, encoder, None, index.snapshot, NAMES, FeatureSettings(), nearest, index)
+
+
+def top_batches(encoder_path: str, seed: int, batches: Batches) -> Batches:
+    """`top_of` on an executor."""
+    encoder = encoder_of_task(encoder_path)
+    index = build_index(encoder, random_snapshot(encoder, seed))
+    for batch in batches:
+        found = top_of(encoder, index, batch).to_arrow(index.snapshot.items)
+        items = pa.ListArray.from_arrays(found.offsets, found.flatten().field("item_id"))
+        yield pa.RecordBatch.from_arrays([batch.column("user_id"), items], names=["user_id", "items"])
+
+
+def batches(folder: Path) -> Batches:
+    """The profiles as Spark reads them, in this process."""
+    for file in sorted(folder.glob("*.parquet")):
+        yield from pq.ParquetFile(file).iter_batches(BATCH, columns=["user_id", "recent", "as_of"], use_threads=False)
+
+
+def random_encoder(seed: int) -> TrainedEncoder:
+    """An untrained encoder of the usual shape: its speed does not depend on its weights."""
+    vocabulary = Vocabulary(tuple(f"i{n:05d}" for n in range(ITEMS)))
+    model = Encoder(EncoderSettings(), ITEMS, len(NAMES), torch.Generator().manual_seed(seed)).eval()
+    return TrainedEncoder(settings=EncoderSettings(), vocabulary=vocabulary, behaviours=NAMES, model=model, newest=0)
+
+
+def random_snapshot(encoder: TrainedEncoder, seed: int) -> ItemSnapshot:
+    """All items of the encoder, in stock."""
+    rng = np.random.default_rng(seed)
+    return ItemSnapshot(
+        items=encoder.vocabulary.items,
+        features=rng.integers(0, 50, (ITEMS, len(ITEM_FEATURES))).astype(np.float32),
+        price=rng.integers(100, 90_000, ITEMS),
+        category=(None,) * ITEMS,
+        title=(None,) * ITEMS,
+        in_stock=np.ones(ITEMS, dtype=np.bool_),
+        at=BEGAN,
+    )
+
+
+def write_profiles(folder: Path, users: int, seed: int) -> None:
+    """Random `user_profiles` rows (user_id, recent, as_of) in FILES Parquet files."""
+    folder.mkdir()
+    rng = np.random.default_rng(seed)
+    for part, rows in enumerate(np.array_split(np.arange(users), FILES)):
+        lengths = rng.integers(SHORTEST, LONGEST + 1, len(rows))
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+        size = int(offsets[-1])
+        step = rng.integers(1, YEAR_US // LONGEST, size)
+        time = BEGAN - YEAR_US + np.cumsum(step) - np.repeat((np.cumsum(step) - step)[offsets[:-1]], lengths)
+        items = pa.DictionaryArray.from_arrays(
+            rng.integers(0, ITEMS, size).astype(np.int32), pa.array(f"i{n:05d}" for n in range(ITEMS))
+        )
+        moments = pa.array(time, pa.timestamp("us", tz="UTC"))
+        columns = {
+            "event_id": pa.array(f"e{part}-{n:09x}" for n in range(size)),
+            "event_time": moments,
+            "behaviour": pa.array(NAMES).take(pa.array(rng.integers(1, len(NAMES), size))),
+            "item_id": items.cast(pa.string()),
+            "price_minor": pa.array(rng.integers(100, 90_000, size)),
+            "quantity": pa.array(np.ones(size, dtype=np.int64)),
+            "value": pa.nulls(size, pa.float64()),
+        }
+        recent = pa.ListArray.from_arrays(offsets, pa.StructArray.from_arrays(list(columns.values()), list(columns)))
+        ids, last = pa.array(f"{n:032x}" for n in rows), moments.take(pa.array(offsets[1:] - 1))
+        table = pa.table({"user_id": ids, "recent": recent, "as_of": last})
+        pq.write_table(table, folder / f"{part}.parquet", row_group_size=BATCH)
+
+
+if __name__ == "__main__":
+    sys.exit(main("embed", __doc__ or "", measure, arguments=arguments))

@@ -1,0 +1,130 @@
+"""The night's challenger: ranker trained on what is new, bundle, comparison with the champion, alias."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from dataclasses import asdict
+from datetime import date, timedelta
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+from pyspark.sql import functions as F
+
+from recsys.config import Settings
+from recsys.days import hours_of, start_of
+from recsys.encoder.job import encoders_of, labels_from, read_encoder
+from recsys.features.item import ItemSnapshot
+from recsys.features.pairs import feature_names
+from recsys.features.snapshots import write_snapshots
+from recsys.io import View, Warehouse
+from recsys.log import event
+from recsys.monitor.paired import paired_ndcg
+from recsys.paths import local_folder
+from recsys.ranking.job import read_examples, write_examples
+from recsys.ranking.train import EpochLog, best_epoch, train_ranker
+from recsys.registry import bundle as bundles
+from recsys.registry import tracking
+from recsys.registry.bundle import Bundle
+from recsys.registry.champion import registry_folder
+from recsys.registry.compare import Paired
+from recsys.registry.promote import Decision, Evaluate, promote
+from recsys.tables import EVENTS, USER_PROFILES
+from recsys.topn.spark import ModelPaths
+
+MODEL = "ranker"
+REQUESTS = 20  # real requests that a new version has to answer before its alias may move
+log = logging.getLogger(__name__)
+
+
+def train_and_challenge(warehouse: Warehouse, settings: Settings, day: date, champion: Bundle | None) -> Decision:
+    """Train the ranker on the labels that the day's base encoder has not seen, and let the new bundle challenge.
+
+    With a `champion` its ranker is the start. Encoder and ranker know nothing of the business day `day`: on it both
+    bundles are compared. Everything is kept in one MLflow run. Raises NoDataError: no encoders for the day (train them
+    first), or no labels.
+    """
+    folders = encoders_of(settings, day)
+    base, encoder = read_encoder(folders.base, day), read_encoder(folders.encoder, day)
+    first, last = labels_from(base), start_of(day, settings.timezone)
+    versions = write_examples(warehouse, settings, folders.base, first, last)
+    found = read_examples(warehouse.view(), first, last)
+    start = None if champion is None else champion.ranker
+    params = {**settings.ranker.model_dump(), "seed": settings.seed, "warm": start is not None, "day": day}
+    params |= {"labels_from": first, "labels_to": last, "examples": len(found.y)}
+    with tracking.run(settings, MODEL, day.isoformat(), params, versions):
+        event(log, "training the ranker", examples=len(found.y), positives=int(found.y.sum()), warm=start is not None)
+        ranker, logs = train_ranker(
+            found.x, found.y, found.request, found.at, settings.ranker, settings.seed, feature_names(), start, _say
+        )
+        tracking.log_curves(logs, ["loss", "validation_logloss", "validation_auc"])
+        mlflow.log_metrics({"best_epoch": best_epoch(logs), "trained_examples": len(found.y)})
+        view = warehouse.view()
+        test, serve = _snapshots(view, settings, day)
+        folder = local_folder(settings.artifacts) / "bundles" / f"{day}-{uuid.uuid4().hex[:8]}"
+        parent = None if champion is None else champion.id
+        bundles.save(folder, encoder, ranker, ItemSnapshot.load(Path(serve)), settings, versions, parent)
+        decision = promote(
+            folder, settings, _requests(view), _judge(view, settings, day, test), registry_folder(settings)
+        )
+        _keep(decision)
+    event(log, "decision", outcome=decision.outcome, version=decision.version, reason=decision.reason)
+    return decision
+
+
+def paths_of(bundle: Bundle, snapshot: str) -> ModelPaths:
+    """Where executors read a bundle's models, with the item snapshot of the moment in question."""
+    encoder, ranker = bundle.folder / bundles.ENCODER, bundle.folder / bundles.RANKER
+    return ModelPaths(encoder=str(encoder), ranker=str(ranker), snapshot=snapshot)
+
+
+def snapshots_folder(settings: Settings) -> str:
+    """Where item snapshots lie, one file an hour."""
+    return str(local_folder(settings.artifacts) / "snapshots")
+
+
+def _snapshots(view: View, settings: Settings, day: date) -> tuple[str, str]:
+    """Item snapshots at the start of the day, which the test may know, and at its end, which consumers get."""
+    hours = [hours_of(d, settings.timezone)[0] for d in (day, day + timedelta(days=1))]
+    test, serve = write_snapshots(view, hours, settings, snapshots_folder(settings))
+    return test[1], serve[1]
+
+
+def _judge(view: View, settings: Settings, day: date, snapshot: str) -> Evaluate:
+    def judge(challenger: Bundle, champion: Bundle) -> Paired:
+        paths = [paths_of(bundle, snapshot) for bundle in (challenger, champion)]
+        return paired_ndcg(view.read(EVENTS), day, paths[0], paths[1], settings)
+
+    return judge
+
+
+def _requests(view: View) -> pd.DataFrame:
+    """A few users' behaviours as a consumer would send them."""
+    rows = view.read(USER_PROFILES).select("recent").where(F.size("recent") > 0).limit(REQUESTS).toArrow()
+    fields = ("behaviour", "item_id", "price_minor", "quantity", "value")
+    sent = [
+        [{"event_time": one["event_time"].isoformat(), **{name: one[name] for name in fields}} for one in row]
+        for row in rows["recent"].to_pylist()
+    ]
+    frame: pd.DataFrame = pd.DataFrame({"recent": sent})
+    return frame
+
+
+def _keep(decision: Decision) -> None:
+    """The decision in the active run: how the bundles compared, and what became of the new one."""
+    tags = {
+        "decision.outcome": decision.outcome,
+        "decision.version": decision.version,
+        "decision.reason": decision.reason,
+    }
+    mlflow.set_tags(tags)
+    if decision.comparison is not None:
+        figures = asdict(decision.comparison)
+        mlflow.log_metrics({f"compare.{k}": float(v) for k, v in figures.items() if isinstance(v, int | float)})
+
+
+def _say(epoch: EpochLog) -> None:
+    tracking.log_epoch(epoch)
+    figures = {"loss": round(epoch.loss, 4), "validation_auc": round(epoch.validation_auc, 4)}
+    event(log, "ranker epoch", logging.INFO, epoch=epoch.epoch, **figures)

@@ -1,0 +1,131 @@
+"""The one read and write path: layout, commit point, replay, newest and summed rows."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timezone
+from pathlib import Path
+
+import pytest
+from delta.tables import DeltaTable
+from pyspark.sql import DataFrame, SparkSession
+
+from recsys.errors import NoDataError
+from recsys.io import Accounting, Commit, Warehouse
+from recsys.schema import Column, Table
+from recsys.tables import BATCHES
+
+VERSION = (Column(name="epoch", type="bigint", meaning="e"), Column(name="batch", type="bigint", meaning="b"))
+THINGS = Table(
+    name="things",
+    row="a thing",
+    key=("id",),
+    kind="newest wins",
+    partition_by=("part",),
+    columns=(
+        Column(name="id", type="string", meaning="name of the thing"),
+        Column(name="n", type="bigint", meaning="its number"),
+        Column(name="part", type="int", meaning="where it lies"),
+        *VERSION,
+    ),
+)
+OTHERS = Table(name="others", row="another thing", key=("id",), kind="append", columns=THINGS.columns[:2])
+NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
+Values = list[tuple[object, ...]]
+
+
+def commit(batch: int, epoch: int = 0, query: str = "q", replayed: bool = True) -> Commit:
+    return Commit(query=query, epoch=epoch, batch=batch, replayed=replayed)
+
+
+def things(spark: SparkSession, *rows: tuple[str, int, int], epoch: int = 0, batch: int = 0) -> DataFrame:
+    return spark.createDataFrame([(*row, epoch, batch) for row in rows], THINGS.ddl).coalesce(1)
+
+
+def values(rows: DataFrame) -> Values:
+    return sorted(tuple(row) for row in rows.collect())
+
+
+@pytest.fixture
+def warehouse(spark: SparkSession, tmp_path: Path) -> Warehouse:
+    return Warehouse(spark, f"{tmp_path}/")
+
+
+def test_a_table_is_made_once_with_meanings_and_partitions(warehouse: Warehouse) -> None:
+    assert not warehouse.exists(THINGS)
+    warehouse.create(THINGS)
+    warehouse.create(THINGS)
+    assert warehouse.exists(THINGS)
+    schema = warehouse.spark.read.format("delta").load(warehouse.path(THINGS)).schema
+    assert {f.name: f.metadata["comment"] for f in schema} == {c.name: c.meaning for c in THINGS.columns}
+    detail = DeltaTable.forPath(warehouse.spark, warehouse.path(THINGS)).detail().first()
+    assert detail is not None
+    assert (detail["description"], detail["partitionColumns"]) == ("a thing", ["part"])
+    assert warehouse.version(THINGS) == 0
+
+
+def test_half_a_batch_is_invisible(spark: SparkSession, warehouse: Warehouse) -> None:
+    with pytest.raises(NoDataError, match="no batch was ever committed under"):
+        warehouse.view()
+    first = {THINGS.name: warehouse.write(THINGS, things(spark, ("a", 1, 0)), commit(0))}
+    with pytest.raises(NoDataError, match="no batch was ever committed"):
+        warehouse.view()
+    warehouse.finish(commit(0), first, NOW, Accounting(rows_in=3, accepted=1, duplicate=1, rejected=1))
+    second = warehouse.write(THINGS, things(spark, ("b", 2, 0)), commit(1))
+    view = warehouse.view()
+    assert values(view.read(THINGS)) == [("a", 1, 0, 0, 0)]
+    assert not view.has(OTHERS)
+    with pytest.raises(NoDataError, match=r"'others' has no committed rows\. Tables with rows: batches, things\."):
+        view.read(OTHERS)
+    warehouse.finish(commit(1), {THINGS.name: second}, NOW)
+    assert [row[1] for row in values(warehouse.view().read(THINGS))] == [1, 2]
+    assert [row[1] for row in values(view.read(THINGS))] == [1]  # an older view stays what it was
+    row = view.read(BATCHES).first()
+    assert row is not None
+    assert (row["rows_in"], row["accepted"], row["duplicate"], row["rejected"]) == (3, 1, 1, 1)
+    assert row["versions"] == first
+
+
+def test_a_replayed_batch_is_written_once_and_a_job_may_write_again(spark: SparkSession, warehouse: Warehouse) -> None:
+    assert not warehouse.written(THINGS, commit(0))
+    before = warehouse.write(THINGS, things(spark, ("a", 1, 0)), commit(4))
+    assert warehouse.write(THINGS, things(spark, ("a", 1, 0)), commit(4)) == before
+    assert warehouse.written(THINGS, commit(4))
+    assert warehouse.written(THINGS, commit(3))
+    assert not warehouse.written(THINGS, commit(5))
+    assert not warehouse.written(THINGS, commit(4, epoch=1))
+    assert not warehouse.written(THINGS, commit(4, query="other"))
+    warehouse.write(THINGS, things(spark, ("c", 9, 0)), commit(4, epoch=1))
+    warehouse.write(THINGS, things(spark, ("a", 2, 0)), commit(4, replayed=False))
+    rows = spark.read.format("delta").load(warehouse.path(THINGS))
+    assert [row[:2] for row in values(rows)] == [("a", 1), ("a", 2), ("c", 9)]
+    history = DeltaTable.forPath(spark, warehouse.path(THINGS)).history(1).first()
+    assert history is not None
+    assert json.loads(history["userMetadata"]) == {"query": "q", "epoch": 0, "batch": 4}
+
+
+def test_a_predicate_replaces_only_what_matches(spark: SparkSession, warehouse: Warehouse) -> None:
+    warehouse.write(THINGS, things(spark, ("a", 1, 0), ("b", 1, 1)), commit(0))
+    warehouse.write(THINGS, things(spark, ("c", 2, 1)), commit(1), replace="part = 1")
+    rows = spark.read.format("delta").load(warehouse.path(THINGS))
+    assert [row[:2] for row in values(rows)] == [("a", 1), ("c", 2)]
+    warehouse.write(THINGS, things(spark, ("d", 3, 0)), commit(2), mode="overwrite")
+    assert [row[:2] for row in values(spark.read.format("delta").load(warehouse.path(THINGS)))] == [("d", 3)]
+
+
+def test_latest_goes_by_epoch_before_batch_and_total_sums(spark: SparkSession, warehouse: Warehouse) -> None:
+    written = things(spark, ("a", 1, 0), batch=9).unionByName(things(spark, ("a", 2, 0), epoch=1))
+    written = written.unionByName(things(spark, ("b", 4, 0), batch=1)).unionByName(things(spark, ("b", 3, 0), batch=2))
+    version = warehouse.write(THINGS, written.coalesce(1), commit(0))
+    warehouse.finish(commit(0), {THINGS.name: version}, NOW)
+    view = warehouse.view()
+    assert [row[:2] for row in values(view.latest(THINGS))] == [("a", 2), ("b", 3)]
+    assert values(view.total(THINGS, ["n", "part"])) == [("a", 3, 0), ("b", 7, 0)]
+
+
+def test_a_job_counts_its_own_batches(warehouse: Warehouse) -> None:
+    assert warehouse.next_batch("job") == commit(0, query="job", replayed=False)
+    warehouse.finish(commit(7, epoch=2, query="job"), {}, NOW)
+    warehouse.finish(commit(9, epoch=1, query="job"), {}, NOW)
+    assert warehouse.next_batch("job") == commit(8, epoch=2, query="job", replayed=False)
+    assert warehouse.next_batch("another") == commit(0, query="another", replayed=False)

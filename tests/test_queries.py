@@ -1,0 +1,115 @@
+"""Checkpoints and epochs, triggers, the first failure, and a clean stop."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import threading
+import time
+from datetime import datetime, timezone
+from pathlib import Path
+
+import pytest
+from pyspark.errors import StreamingQueryException
+from pyspark.sql import DataFrame, SparkSession
+
+from recsys import queries
+from recsys.errors import ConfigError
+from recsys.io import Commit, Warehouse
+
+NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
+FOREVER = "100 milliseconds"
+
+
+def ticking(spark: SparkSession) -> DataFrame:
+    return spark.readStream.format("rate").option("rowsPerSecond", 5).option("numPartitions", 1).load()
+
+
+def point(folder: Path) -> queries.Checkpoint:
+    return queries.Checkpoint(path=str(folder / "epoch=0"), epoch=0, began=None)
+
+
+def test_epochs_grow_with_each_rebuild(spark: SparkSession, tmp_path: Path) -> None:
+    warehouse, root = Warehouse(spark, f"{tmp_path}/w"), f"{tmp_path}/c/"
+    first = queries.checkpoint(warehouse, root, "q")
+    assert first == queries.Checkpoint(path=f"{tmp_path}/c/q/epoch=0", epoch=0, began=None)
+    assert queries.checkpoint(warehouse, root, "q", rebuild=True).epoch == 0  # there is nothing to rebuild
+    for epoch in (0, 2, 10):
+        (tmp_path / "c" / "q" / f"epoch={epoch}").mkdir(parents=True)
+    (tmp_path / "c" / "q" / "notes").mkdir()
+    warehouse.finish(Commit(query="q", epoch=10, batch=1), {}, NOW.replace(hour=5))
+    warehouse.finish(Commit(query="q", epoch=10, batch=0), {}, NOW.replace(hour=4))
+    warehouse.finish(Commit(query="q", epoch=2, batch=0), {}, NOW)
+    again = queries.checkpoint(warehouse, root, "q")
+    assert (again.epoch, again.began) == (10, datetime(2026, 1, 1, 4))
+    rebuilt = queries.checkpoint(warehouse, root, "q", rebuild=True)
+    assert rebuilt == queries.Checkpoint(path=f"{tmp_path}/c/q/epoch=11", epoch=11, began=None)
+    assert queries.checkpoint(warehouse, root, "other").epoch == 0
+
+
+def test_an_unknown_trigger_is_refused(spark: SparkSession, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="--trigger 'availablenow' is neither 'available-now' nor an interval"):
+        queries.start(ticking(spark), lambda rows, n: None, name="t", point=point(tmp_path), trigger="availablenow")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_lets_the_running_batch_end(spark: SparkSession, tmp_path: Path, number: signal.Signals) -> None:
+    began, ended = threading.Event(), []
+
+    def slow(rows: DataFrame, batch: int) -> None:
+        began.set()
+        time.sleep(1)
+        ended.append(batch)
+
+    before = signal.getsignal(number)
+    query = queries.start(ticking(spark), slow, name="slow", point=point(tmp_path), trigger=FOREVER)
+    assert began.wait(60)
+    threading.Timer(0.1, os.kill, (os.getpid(), number)).start()
+    queries.wait([query])
+    assert not query.isActive
+    assert query.exception() is None
+    assert ended
+    last = max(int(path.name) for path in (tmp_path / "epoch=0" / "commits").glob("[0-9]*"))
+    assert last >= ended[-1] - 1
+    assert signal.getsignal(number) == before
+
+
+def test_the_first_failure_stops_the_others_and_is_raised(spark: SparkSession, tmp_path: Path) -> None:
+    def broken(rows: DataFrame, batch: int) -> None:
+        raise ValueError("no room")
+
+    good = queries.start(
+        ticking(spark), lambda rows, n: None, name="good", point=point(tmp_path / "g"), trigger=FOREVER
+    )
+    bad = queries.start(ticking(spark), broken, name="bad", point=point(tmp_path / "b"), trigger=FOREVER)
+    with pytest.raises(StreamingQueryException, match="no room"):
+        queries.wait([good, bad])
+    deadline = time.monotonic() + 30
+    while good.isActive and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not good.isActive
+
+
+def test_each_batch_is_one_line_of_the_log(
+    spark: SparkSession, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("recsys"), "propagate", True)
+    listener = queries.ProgressLog()
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.json").write_text(json.dumps({"a": 1}) + "\n")
+    spark.streams.addListener(listener)
+    try:
+        with caplog.at_level(logging.INFO, "recsys.queries"):
+            rows = spark.readStream.schema("a int").json(f"{tmp_path}/in")
+            here, trigger = point(tmp_path), queries.AVAILABLE_NOW
+            queries.wait([queries.start(rows, lambda r, n: None, name="told", point=here, trigger=trigger)])
+            deadline = time.monotonic() + 30
+            while "query ended" not in caplog.messages and time.monotonic() < deadline:
+                time.sleep(0.1)
+    finally:
+        spark.streams.removeListener(listener)
+    assert caplog.messages == ["query started", "batch done", "query ended"]
+    fields = caplog.records[1].fields  # type: ignore[attr-defined]
+    assert (fields["query"], fields["batch"], fields["rows"]) == ("told", 0, 1)
