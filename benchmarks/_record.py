@@ -17,7 +17,7 @@ from benchmarks._machine import PeakMemory, described_machine
 from recsys.errors import ConfigError, NoDataError, RecsysError
 
 ROOT = Path(__file__).resolve().parent.parent
-RESULTS = ROOT / "benchmarks" / "results"
+RESULTS = Path("benchmarks") / "results"
 SHARED = ROOT.parent / "shared" / "data"
 SEED = 20171016
 FEWEST = 3
@@ -65,9 +65,9 @@ def once(work: Callable[[], object], clock: Callable[[], float] = time.perf_coun
 class Run:
     """A benchmark in progress: prints each figure at once and writes all of them when the run has ended well."""
 
-    def __init__(self, name: str, *, seed: int, threads: int, record: bool, root: Path = ROOT) -> None:
-        self.name, self.seed, self.threads, self.record, self.root = name, seed, threads, record, root
-        self.commit = clean_commit(root) if record else ""
+    def __init__(self, name: str, *, seed: int, threads: int, record: bool, root: Path | None = None) -> None:
+        self.name, self.seed, self.threads, self.record, self.root = name, seed, threads, record, root or ROOT
+        self.commit = clean_commit(self.root) if record else ""
         self.memory = PeakMemory()
         self.figures: list[Figure] = []
 
@@ -108,10 +108,11 @@ class Run:
             return None
         if (now := clean_commit(self.root)) != self.commit:
             raise ConfigError(f"the commit was {self.commit} at the start and is {now} now: nothing was recorded.")
-        path = self.root / RESULTS.relative_to(ROOT) / f"{self.name}.jsonl"
+        text = "".join(json.dumps(line, allow_nan=False) + "\n" for line in self.lines())  # all lines or none
+        path = self.root / RESULTS / f"{self.name}.jsonl"
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a", encoding="utf-8") as file:
-            file.writelines(json.dumps(line, allow_nan=False) + "\n" for line in self.lines())
+            file.write(text)
         return path
 
 
@@ -130,13 +131,13 @@ def number(value: float | None) -> str:
     """A number with about four significant digits."""
     if value is None:
         return "-"
-    return f"{value:,.0f}" if abs(value) >= 1000 or value == int(value) else f"{value:.4g}"
+    return f"{value:,.0f}" if abs(value) >= 1000 or float(value).is_integer() else f"{value:.4g}"
 
 
 def clean_commit(root: Path) -> str:
     """HEAD of a tree without uncommitted changes, results apart. ConfigError: changes, or no git repository."""
     hint = "Commit first, or pass --no-record to measure without recording."
-    changed = _git(root, "status", "--porcelain", "--untracked-files=all", "--", ".", ":!benchmarks/results")
+    changed = _git(root, "status", "--porcelain", "--untracked-files=all", "--", ".", f":!{RESULTS.as_posix()}")
     if changed is None or (head := _git(root, "rev-parse", "HEAD")) is None:
         raise ConfigError(f"{str(root)!r} is no git repository with a commit, so no figure can name one. {hint}")
     if changed:

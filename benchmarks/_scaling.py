@@ -17,6 +17,7 @@ from pyspark.sql.streaming.query import StreamingQuery
 from benchmarks._pipeline import EAGER, Pipeline, pipeline, wait_for_rows
 from benchmarks._record import Figure, Run
 from recsys.config import StreamSettings
+from recsys.errors import RecsysError
 
 SMALL, TIMES = 100_000, 20  # users, and how many times as many there are at the end
 EACH = 2  # behaviours of a user before the measured batches
@@ -32,12 +33,11 @@ def scaling_and_hot_key(run: Run, spark: SparkSession, folder: Path, mapping: st
     own = pipeline(spark, folder, mapping, limits=StreamSettings(max_events_files=1))
     feed = Feed(own, own.profiles(EAGER), run.seed)
     try:
-        began = time.monotonic()
         feed.population(0, small)
         measured(feed, small, WARM)
         before = measured(feed, small, MEASURED)
         hot = measured(feed, small, HOT, HOT_SHARE)
-        users = small
+        users, began = small, time.monotonic()
         while users < TIMES * small and time.monotonic() - began < cap_s:
             feed.population(users, users + small)
             users += small
@@ -71,10 +71,12 @@ class Feed:
         user = F.when(F.col("id") < share * BATCH, F.lit(0)).otherwise(anybody) if share else anybody
         return self._send(events(ids, user, self.sent), BATCH)
 
-    def _send(self, rows: DataFrame, size: int) -> float:
-        self.own.add_events(rows)
+    def _send(self, made: DataFrame, size: int) -> float:
+        self.own.add_events(made)
         self.sent += size
         found = wait_for_rows(self.query, size, self.done, LONGEST_S)
+        if (rows := sum(rows for rows, _ in found.values())) != size:
+            raise RecsysError(f"{size} events were sent and {rows} read: these are not the batches to time.")
         self.done |= found.keys()
         return sum(seconds for _, seconds in found.values())
 

@@ -125,11 +125,11 @@ def add_ratios(run: Run, rows: int, seconds: float, cpu: tuple[float, float], re
     ):
         figure = Figure(
             metric=metric,
-            value=mine / theirs,
-            unit="ratio",
+            value=mine,
+            unit=unit,
             rows=rows,
             seconds=seconds,
-            peer=f"full training, {unit}",
+            peer="full training",
             peer_value=theirs,
             ratio=mine / theirs,
             more={"note": note} if "cpu" in metric else {"note": f"the start had {recall[1]:.4f}"},

@@ -9,11 +9,9 @@ from datetime import date
 from pathlib import Path
 
 from jobs import nightly, simulate, stream
-from recsys import config, demo
+from recsys import demo
 from recsys.errors import RecsysError, RefusedError
-from recsys.io import Warehouse
 from recsys.job import run
-from recsys.session import open_session
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -35,10 +33,8 @@ def test_day(place: demo.Place, shop: Sequence[str]) -> date:
         first, last = demo.next_days(place)
         code = simulate.main(["--out", str(place.shop), "--days", f"{first}..{last}", *(f"--set={s}" for s in shop)])
         return demo.day_of(place, last) if code == 0 else sys.exit(code)
-    if code := run(stream.JOB, stream.main, ["--conf", str(place.conf)]):
-        sys.exit(code)
-    settings = config.load([str(place.conf)])
-    return demo.newest_busy_day(Warehouse(open_session(settings, "recsys demo"), settings.warehouse))
+    code = run(stream.JOB, stream.main, ["--conf", str(place.conf)])
+    return demo.streamed_day(place) if code == 0 else sys.exit(code)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

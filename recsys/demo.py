@@ -14,9 +14,10 @@ import yaml
 from pyspark.sql import functions as F
 
 from recsys import log
-from recsys.config import read_yaml
+from recsys.config import load, read_yaml
 from recsys.errors import ConfigError, NoDataError
 from recsys.io import Warehouse
+from recsys.session import open_session
 from recsys.tables import EVENTS
 
 SIMULATE = "simulate"
@@ -28,7 +29,7 @@ NARRATED = {  # event of the log -> its line
     "job ended": "      {job}: {seconds} s",
     "batch committed": "      {query}, batch {batch} committed",
     "training the encoder": "      encoder: {users:,} users, {behaviours:,} behaviours",
-    "encoder epoch": "      epoch {epoch}: loss {loss}, recall@10 {recall_at_10}, {sequences_per_cpu_s:,} sequences / CPU s",
+    "encoder epoch": "      epoch {epoch}: loss {loss}, recall@10 {recall_at_10} ({sequences_per_cpu_s:,} seq/CPU s)",
     "training the ranker": "      ranker: {examples:,} examples, {positives:,} positives",
     "ranker epoch": "      epoch {epoch}: loss {loss}, validation AUC {validation_auc}",
     "decision": "      version {version}: {outcome}, {reason}",
@@ -73,7 +74,7 @@ def prepare(source: str, data: str, folder: Path) -> Place:
         shipped = ", ".join(sorted(path.stem for path in mapping.parent.glob("*.yaml")))
         raise ConfigError(f"no mapping {str(mapping)!r}. Shipped: {shipped}; or give the path of your own .yaml file.")
     place = Place((folder / mapping.stem).resolve())
-    if mapping.stem != SIMULATE and not Path(data).is_dir():
+    if mapping.stem != SIMULATE and not (data and Path(data).is_dir()):
         raise ConfigError(f"DATA {data!r} is no folder: name the one that holds the files of {mapping.stem!r}.")
     source_folder = place.shop / "events" if mapping.stem == SIMULATE else Path(data).resolve()
     overlays = [ROOT / "conf" / "local.yaml", ROOT / "conf" / "demo" / f"{mapping.stem}.yaml"]
@@ -111,6 +112,12 @@ def newest_busy_day(warehouse: Warehouse) -> date:
     mean = sum(row["events"] for row in rows) / len(rows)
     newest: date = next(row["event_date"] for row in reversed(rows) if row["events"] >= BUSY * mean)
     return newest
+
+
+def streamed_day(place: Place) -> date:
+    """`newest_busy_day` of what the demo has streamed."""
+    settings = load([str(place.conf)])
+    return newest_busy_day(Warehouse(open_session(settings, "recsys demo"), settings.warehouse))
 
 
 class Narrator(logging.Handler):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import signal
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from types import FrameType
 
+from pyspark.errors import StreamingQueryException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.streaming.listener import (
@@ -81,39 +83,59 @@ def start(
 
 
 @contextmanager
-def stopping_cleanly(queries: Sequence[StreamingQuery]) -> Iterator[None]:
-    """On SIGTERM and SIGINT, let each query end its running batch and stop."""
+def signals_noted() -> Iterator[list[str]]:
+    """The names of SIGTERM and SIGINT as they arrive.
 
-    def stop(signum: int, _: FrameType | None) -> None:
-        event_(log, "stopping after the running batches", signal=signal.Signals(signum).name)
-        for query in queries:
-            _finish(query)
+    A handler may run in the middle of a call to Spark, on whose connection it must not make another.
+    """
+    seen: list[str] = []
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    def note(signum: int, _: FrameType | None) -> None:
+        seen.append(signal.Signals(signum).name)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        yield
+        yield seen
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
+def _last_batch(query: StreamingQuery) -> int | None:
+    progress = query.lastProgress
+    return None if progress is None else int(progress["batchId"])
+
+
 def _finish(query: StreamingQuery, patience_s: float = 60.0, step_s: float = 0.1) -> None:
-    waited = 0.0
-    while query.isActive and query.status["isTriggerActive"] and waited < patience_s:
+    """Let the running batch end, then stop."""
+    ends, before = time.monotonic() + patience_s, _last_batch(query)
+    while query.isActive and query.status["isTriggerActive"] and time.monotonic() < ends:
+        if _last_batch(query) != before:  # a busy query is never between two batches for long
+            break
         query.awaitTermination(step_s)  # type: ignore[arg-type]
-        waited += step_s
     query.stop()
 
 
 def wait(queries: Sequence[StreamingQuery], poll_s: float = 0.5) -> None:
-    """Wait until all queries have ended; the first failure stops the others and is raised."""
-    with stopping_cleanly(queries):
-        while any(query.isActive for query in queries):
-            for query in queries:
+    """Wait until all queries have ended; the first failure stops the others and is raised.
+
+    On SIGTERM and SIGINT each query ends its running batch and stops.
+    """
+    with signals_noted() as seen:
+        try:
+            while any(query.isActive for query in queries):
+                for query in queries:
+                    query.awaitTermination(poll_s)  # type: ignore[arg-type]
+                if seen:
+                    event_(log, "stopping after the running batches", signal=seen[0])
+                    for query in queries:
+                        _finish(query)
+            for query in queries:  # one that failed while another was waited for says so here
                 query.awaitTermination(poll_s)  # type: ignore[arg-type]
-                if query.exception():
-                    for other in queries:
-                        other.stop()
+        except StreamingQueryException:
+            for query in queries:
+                query.stop()
+            raise
 
 
 class ProgressLog(StreamingQueryListener):

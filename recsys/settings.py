@@ -84,7 +84,9 @@ class RankerSettings(Section):
     """The ranking model and its examples."""
 
     days: float = Field(3, gt=0, description="days of labels in a full training run")
-    negatives: int = Field(4, ge=1, description="sampled negatives per target where the source has no impressions")
+    negatives: int = Field(4, ge=1, description="negatives per target drawn from the items of its hour")
+    near: int = Field(4, ge=0, description="negatives per target drawn from the candidates by embedding")
+    lists: bool = Field(True, description="also learn from shown lists: what was shown and left alone is a negative")
     hidden: tuple[int, ...] = Field((64, 32), description="widths of the hidden layers")
     dropout: float = Field(0.1, ge=0, lt=1, description="dropout rate")
     batch: int = Field(2048, ge=1, description="examples in a training batch")

@@ -6,13 +6,16 @@ import argparse
 import json
 import logging
 from collections.abc import Iterator
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
+from pyspark.errors import PySparkException
 
 from recsys.config import load
+from recsys.days import yesterday
 from recsys.errors import ConfigError, NoDataError, RecsysError, RefusedError
-from recsys.job import Context, Job, resolved, run
+from recsys.job import Context, Job, day_argument, resolved, run, run_inside
 from recsys.pseudonyms import KEY_VARIABLE
 
 MAPPING = """
@@ -77,6 +80,43 @@ def test_exit_codes(conf: str, error: RecsysError | None, code: int, capsys: pyt
     line = json.loads(capsys.readouterr().err.splitlines()[-1])
     assert (line["event"], line["job"]) == ("x" if error else "done", "sort")
     assert "trace" not in line
+
+
+def test_a_job_may_name_its_own_code(conf: str) -> None:
+    assert run(JOB, lambda context: 4, ["--conf", conf]) == 4
+
+
+def test_what_fails_in_spark_is_a_sentence_with_its_trace(conf: str, capsys: pytest.CaptureFixture[str]) -> None:
+    def main(context: Context) -> None:
+        raise PySparkException("a column is gone\nand more")
+
+    assert run(JOB, main, ["--conf", conf]) == 1
+    line = json.loads(capsys.readouterr().err.splitlines()[-1])
+    assert line["event"] == "Spark failed in sort: a column is gone"
+    assert "PySparkException" in line["trace"]
+
+
+def test_a_job_inside_another_has_its_settings_and_options_of_its_own(conf: str) -> None:
+    seen: list[tuple[str, int, str | None]] = []
+
+    def inner(context: Context) -> None:
+        seen.append((context.job.name, context.settings.seed, context.arguments.day))
+
+    def outer(context: Context) -> int:
+        return run_inside(JOB, inner, context, ["--day", "monday"])
+
+    other = Job(name="outer", about="Call.", reads=(), writes=())
+    assert run(other, outer, ["--conf", conf, "--set", "seed=5"]) == 0
+    assert seen == [("sort", 5, "monday")]
+
+
+def test_the_day_is_the_one_asked_for_else_yesterday(conf: str) -> None:
+    seen: list[date] = []
+    job = Job(name="d", about="D.", reads=(), writes=(), arguments=lambda parser: day_argument(parser, "x"))
+    for more in ([], ["--date", "2026-03-01"]):
+        assert run(job, lambda context: seen.append(context.day), ["--conf", conf, *more]) == 0
+    assert seen[1] == date(2026, 3, 1)
+    assert yesterday("UTC") - seen[0] <= timedelta(days=1)
 
 
 def test_an_error_without_a_name_is_not_hidden(conf: str) -> None:

@@ -52,6 +52,12 @@ class Mapping(Section):
         return self
 
     @model_validator(mode="after")
+    def _repetitions_have_files(self) -> Mapping:
+        if self.format.type == "delta" and self.id.equal_rows == "repetition":
+            raise ValueError("`id.equal_rows: repetition` counts within a file, which a Delta stream does not tell")
+        return self
+
+    @model_validator(mode="after")
     def _one_kind_of_value(self) -> Mapping:
         if self.value and self.values:
             raise ValueError("give either `value`, or `values` by behaviour")

@@ -53,11 +53,13 @@ def read_rows(spark: SparkSession, form: Format, folder: str, names: list[str], 
     else:
         reader = spark.read  # type: ignore[assignment]
     if form.type == "delta":
-        return _as_text(reader.format("delta").load(folder), names)
+        return _as_text(reader.format("delta").load(folder), names, F.lit(""))
     reader = reader.option("pathGlobFilter", form.pattern).option("recursiveFileLookup", "true")
     if form.type == "parquet":
         files = spark.read.option("pathGlobFilter", form.pattern).option("recursiveFileLookup", "true")
-        return _as_text(reader.schema(files.parquet(folder).schema).parquet(folder), names)
+        return _as_text(
+            reader.schema(files.parquet(folder).schema).parquet(folder), names, F.col("_metadata.file_path")
+        )
     if form.type == "json":
         return _objects(reader.text(folder), text)
     csv = reader.schema(text).option("columnNameOfCorruptRecord", CORRUPT).option("header", form.header)
@@ -123,7 +125,7 @@ def _keys(spark: SparkSession, path: str) -> list[str]:
     return list(keys)
 
 
-def _as_text(rows: DataFrame, names: list[str]) -> DataFrame:
+def _as_text(rows: DataFrame, names: list[str], file: Column) -> DataFrame:
     kinds = {field.name: field.dataType for field in rows.schema}
     nested = (ArrayType, MapType, StructType)
     text: list[Column] = [
@@ -131,4 +133,4 @@ def _as_text(rows: DataFrame, names: list[str]) -> DataFrame:
         for name in names
     ]
     empty = F.lit(None).cast("string")
-    return rows.select(*text, empty.alias(CORRUPT), F.col("_metadata.file_path").alias(FILE))
+    return rows.select(*text, empty.alias(CORRUPT), file.alias(FILE))

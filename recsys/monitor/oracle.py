@@ -43,13 +43,14 @@ def oracle_lists(spark: SparkSession, shop: Path, day: date, settings: Settings)
 def _lists(shop_folder: Path, at: int, key_file: str, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     shop, hashed = open_truth(shop_folder), pseudonymiser(key_file)
     names = pa.array([f"i{item:05d}" for item in range(shop.settings.items)])
+    listed = min(LISTED, len(names))
     for batch in batches:
         for low in range(0, batch.num_rows, BLOCK):
             users = batch.column("id").slice(low, BLOCK).to_numpy().astype(np.int64)
             scores = true_scores(shop, users, at)
-            best = np.argpartition(-scores, LISTED, axis=1)[:, :LISTED]
+            best = np.argpartition(-scores, listed - 1, axis=1)[:, :listed]
             order = np.take_along_axis(scores, best, axis=1).argsort(axis=1)[:, ::-1]
-            listed = names.take(pa.array(np.take_along_axis(best, order, axis=1).ravel()))
-            offsets = np.arange(0, len(listed) + 1, LISTED, dtype=np.int32)
+            flat = names.take(pa.array(np.take_along_axis(best, order, axis=1).ravel()))
+            offsets = np.arange(0, len(flat) + 1, listed, dtype=np.int32)
             ids = pa.array([hashed(f"u{user:06d}") for user in users])
-            yield pa.RecordBatch.from_arrays([ids, pa.ListArray.from_arrays(offsets, listed)], ["user_id", "items"])
+            yield pa.RecordBatch.from_arrays([ids, pa.ListArray.from_arrays(offsets, flat)], ["user_id", "items"])

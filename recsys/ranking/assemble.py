@@ -25,6 +25,10 @@ ENGAGED = feature_names().index("pair_engaged_count")
 class Vocabulary(Protocol):
     """Item ids as the encoder numbers them."""
 
+    @property
+    def items(self) -> tuple[str, ...]:
+        """Ids; number n is items[n - 1]."""
+
     def index(self, ids: Sequence[str]) -> I32:
         """1-based numbers; 0: unknown."""
 

@@ -54,7 +54,7 @@ class Pairs:
 
     row: I64  # [M] row of the log that says user, time and id of the request
     shown: Bool  # [M] the request is a shown list
-    item: I32  # [M]
+    item: I32  # [M] code as in the log
     behaviour: I8  # [M] the target behaviour: label 1; MISSING: label 0
 
 
@@ -70,18 +70,18 @@ def build_pool(hour: I64, item: I32, events: I64, power: float) -> Pool:
     )
 
 
-def make_pairs(log: Log, kinds: Kinds, pool: Pool, negatives: int, first: int) -> Pairs:
+def make_pairs(log: Log, kinds: Kinds, pool: Pool, negatives: int, first: int, with_lists: bool = True) -> Pairs:
     """The labelled pairs of all target behaviours at or after `first` (microseconds since 1970 UTC).
 
-    A target whose request was shown with its item belongs to that list: positives are its items with a target
-    behaviour, negatives those without any engaged behaviour in the request, and the request's moment is its first
-    impression. Any other target is a request of its own, with up to `negatives` items drawn from the pool of its hour
-    (the newest earlier one where that is empty): never the item itself, nor one that the user engaged with at the same
-    microsecond. Requests without a positive or without a negative are left out.
+    Every target is a request of its own, with up to `negatives` items drawn from the pool of its hour (the newest
+    earlier one where that is empty): never the item itself, nor one that the user engaged with at the same microsecond.
+    With `with_lists`, a list that a target's item was shown in is one more request: positives are its items with a
+    target behaviour, negatives those without any engaged behaviour in the request, and its moment is the first
+    impression. Requests without a positive or without a negative are left out.
     """
     target = np.isin(log.behaviour, kinds.targets) & (log.item >= 0) & (log.time >= first)
-    lists, listed = _shown(log, kinds, target)
-    own = _drawn(log, kinds, np.flatnonzero(target & ~listed).astype(np.int64), pool, negatives)
+    lists = _shown(log, kinds, target & with_lists)
+    own = _drawn(log, kinds, np.flatnonzero(target).astype(np.int64), pool, negatives)
     return Pairs(
         row=np.concatenate([lists.row, own.row]),
         shown=np.concatenate([lists.shown, own.shown]),
@@ -96,8 +96,8 @@ def complete(request: I64, positive: Bool) -> Bool:
     return np.asarray(((good > 0) & (good < total))[request])
 
 
-def _shown(log: Log, kinds: Kinds, target: Bool) -> tuple[Pairs, Bool]:
-    """Pairs of shown lists, and which targets [E] belong to one."""
+def _shown(log: Log, kinds: Kinds, target: Bool) -> Pairs:
+    """Pairs of the lists that some `target` [E] was shown in."""
     requests = int(log.request.max(initial=MISSING)) + 1
     items = int(log.item.max(initial=MISSING)) + 1
     usable = (log.request >= 0) & (log.item >= 0)
@@ -115,25 +115,22 @@ def _shown(log: Log, kinds: Kinds, target: Bool) -> tuple[Pairs, Bool]:
     engaged[cell] = True
     hits = target[rows]
     behaviour[cell[hits]] = log.behaviour[rows[hits]]  # of several targets the newest stays
-    listed = np.zeros(len(target), dtype=np.bool_)
-    listed[rows[hits]] = True
     request = owner[place]
     kept = np.flatnonzero((behaviour >= 0) | ~engaged)
     kept = kept[complete(request[kept], behaviour[kept] >= 0)]
-    pairs = Pairs(
+    return Pairs(
         row=impressions[first[request[kept]]].astype(np.int64),
         shown=np.ones(len(kept), dtype=np.bool_),
         item=log.item[impressions[place[kept]]],
         behaviour=behaviour[kept],
     )
-    return pairs, listed
 
 
 def _drawn(log: Log, kinds: Kinds, rows: I64, pool: Pool, negatives: int) -> Pairs:
     """Each target in `rows` [Q] with negatives drawn from its hour's pool."""
     hour = np.searchsorted(pool.hours, log.time[rows], side="right") - 1
     rows, hour = rows[hour >= 0], hour[hour >= 0]
-    draws = _uniform(log.draw[rows], SPARE * negatives)  # [Q, J]
+    draws = uniform(log.draw[rows], SPARE * negatives)  # [Q, J]
     edges = np.append(0.0, pool.cumulative)
     low, high = edges[pool.offsets[hour]], edges[pool.offsets[hour + 1]]
     drawn = np.searchsorted(pool.cumulative, low[:, None] + draws * (high - low)[:, None], side="right")
@@ -165,7 +162,7 @@ def _tied(log: Log, kinds: Kinds, rows: I64, item: npt.NDArray[np.int32]) -> Boo
     return np.asarray(np.isin(moment[rows][:, None] * items + item, known))
 
 
-def _uniform(seed: I64, count: int) -> npt.NDArray[np.float64]:
+def uniform(seed: I64, count: int) -> npt.NDArray[np.float64]:
     """[Q, count] numbers in [0, 1) from 64-bit seeds [Q]: SplitMix64 (Steele et al. 2014, figure 16), counter form."""
     steps = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     z = seed.astype(np.uint64)[:, None] + steps

@@ -11,11 +11,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recsys.candidates.ragged import Ragged
 from recsys.config import Settings
 from recsys.features.definitions import ITEM_FEATURES
 from recsys.features.history import F32, FIELDS, I32, I64, MISSING, Histories, from_columns
-from recsys.ranking.assemble import Encoder, Requests, features
-from recsys.ranking.examples import Kinds, Log, Pool, build_pool, make_pairs
+from recsys.features.windows import first_after
+from recsys.ranking.assemble import Encoder, Requests, as_of, features
+from recsys.ranking.examples import Kinds, Log, Pairs, Pool, build_pool, make_pairs
+from recsys.ranking.near import near_items
 
 Batches = Iterable[pa.RecordBatch]
 
@@ -56,8 +59,10 @@ def read_pool(table: pa.Table, power: float) -> tuple[Pool, pa.Array]:
     return pool, encoded.dictionary
 
 
-def labelled(table: pa.Table, pool: Pool, pool_items: pa.Array, settings: Settings, first: int) -> pa.Table:
-    """One table of whole users' events -> user_id, request_id, item_id, at, label, target."""
+def labelled(
+    table: pa.Table, pool: Pool, pool_items: pa.Array, encoder: Encoder, settings: Settings, first: int
+) -> pa.Table:
+    """One table of whole users' events, histories included -> user_id, request_id, item_id, at, label, target."""
     names = pa.array(list(settings.behaviours), pa.string())
     both = pa.concat_arrays(
         [pool_items, table["item_id"].combine_chunks()]
@@ -67,22 +72,63 @@ def labelled(table: pa.Table, pool: Pool, pool_items: pa.Array, settings: Settin
         user=_runs(table["user_id"]),
         time=_micros(table["event_time"]),
         behaviour=pc.fill_null(pc.index_in(table["behaviour"], value_set=names), MISSING).to_numpy().astype(np.int8),
-        item=both.indices.to_numpy()[len(pool_items) :],
+        item=pc.fill_null(both.indices, MISSING).to_numpy(zero_copy_only=False)[len(pool_items) :],
         request=pc.fill_null(request.indices, MISSING).to_numpy(zero_copy_only=False).astype(np.int32),
         draw=table["draw"].to_numpy(),
     )
-    pairs = make_pairs(log, kinds(settings), pool, settings.ranker.negatives, first)
-    rows = table.take(pa.array(pairs.row))
-    positive = pairs.behaviour >= 0
+    ranker = settings.ranker
+    pairs = make_pairs(log, kinds(settings), pool, ranker.negatives, first, ranker.lists)
+    near = _near(log, pairs, tuple(both.dictionary.to_pylist()), encoder, settings)
+    names_of = pa.array(encoder.vocabulary.items, pa.string())
+    rows = table.take(pa.array(np.concatenate([pairs.row, near.row])))
+    shown = pa.array(np.concatenate([pairs.shown, near.shown]))
+    behaviour = np.concatenate([pairs.behaviour, near.behaviour])
+    positive = behaviour >= 0
     return pa.table(
         {
             "user_id": rows["user_id"],
-            "request_id": pc.if_else(pa.array(pairs.shown), rows["request_id"], rows["event_id"]),
-            "item_id": both.dictionary.take(pa.array(pairs.item)),
+            "request_id": pc.if_else(shown, rows["request_id"], rows["event_id"]),
+            "item_id": pa.concat_arrays(
+                [both.dictionary.take(pa.array(pairs.item)), names_of.take(pa.array(near.item))]
+            ),
             "at": rows["event_time"],
             "label": pa.array(positive.astype(np.float32)),
-            "target": names.take(pa.array(pairs.behaviour, mask=~positive)),
+            "target": names.take(pa.array(behaviour, mask=~positive)),
         }
+    )
+
+
+def _near(log: Log, pairs: Pairs, items: tuple[str, ...], encoder: Encoder, settings: Settings) -> Pairs:
+    """Further negatives of each target's own request; their items are codes of the encoder's vocabulary, from 0."""
+    own = np.flatnonzero(~pairs.shown)
+    request, inverse = np.unique(pairs.row[own], return_inverse=True)  # [P]
+    kept = np.flatnonzero(np.isin(log.behaviour, kinds(settings).engaged))
+    users = int(log.user[-1]) + 1 if len(log.user) else 0
+    offsets = np.searchsorted(log.user[kept], np.arange(users + 1)).astype(np.int64)
+    h = Histories(
+        offsets=offsets,
+        time=log.time[kept],
+        behaviour=log.behaviour[kept],
+        item=log.item[kept],
+        price=np.full(len(kept), MISSING, dtype=np.int64),
+        quantity=np.ones(len(kept), dtype=np.int64),
+        value=np.full(len(kept), np.nan),
+        items=items,
+    )
+    user, at = log.user[request], log.time[request]
+    points = as_of(h, user, at, settings.features.k)
+    until = first_after(h.time, points.end, h.offsets[user + 1], at)
+    order = np.argsort(inverse, kind="stable")
+    counts = np.bincount(inverse, minlength=len(request))
+    used = Ragged(offsets=np.append(0, np.cumsum(counts)), values=pairs.item[own][order].astype(np.int64))
+    depth = max(settings.topn.candidates - settings.topn.popular, 1)
+    found = near_items(h, points, until, used, encoder, log.draw[request], depth, settings.ranker.near)
+    place, column = np.nonzero(found >= 0)
+    return Pairs(
+        row=request[place],
+        shown=np.zeros(len(place), dtype=np.bool_),
+        item=found[place, column].astype(np.int32),
+        behaviour=np.full(len(place), MISSING, dtype=np.int8),
     )
 
 

@@ -21,6 +21,7 @@ from recsys.features.definitions import ITEM_FEATURES
 from recsys.ranking.passes import Batches, featured, labelled, read_pool, whole_users
 from recsys.tables import EXAMPLES, RECENT_FIELDS
 
+Pass = Callable[[Batches], Iterator[pa.RecordBatch]]
 PAIRS = "user_id string, request_id string, item_id string, at timestamp, label float, target string"
 FEATURED = (
     "request_id string, user_id string, item_id string, at timestamp, label float, behaviour string, "
@@ -55,12 +56,17 @@ def build_examples(
     past = events.where((F.col("event_time") < end) & F.col("behaviour").isin(*settings.behaviours))
     recent = past.where((F.col("event_time") >= start) & F.col("item_id").isNotNull())
     targets = recent.where(F.col("behaviour").isin(*settings.targets()) & F.col("user_id").isNotNull())
-    pairs = _labelled(recent, settings, _oldest(targets, settings, first, last)).where(F.col("at") >= start)
+    wanted = targets.select("user_id")
+    engaged = past.where(F.col("behaviour").isin(*settings.engaged()))
+    history = engaged.join(wanted, "user_id", "left_semi")
+    shown = recent.where(~F.col("behaviour").isin(*settings.engaged())).join(wanted, "user_id", "left_semi")
+    pool = _pool(recent, settings)
+    oldest = _oldest(targets, settings, first, last)
+    pairs = _labelled(history.unionByName(shown), settings, _pairing(pool, encoder_path, settings, oldest))
+    pairs = pairs.where(F.col("at") >= start)
     row = F.array(*(F.col(f.name).cast("float") for f in ITEM_FEATURES)).alias("item_row")
     known = item_features.select("item_id", "hour", row)
     pairs = pairs.withColumn("hour", F.date_trunc("hour", "at")).join(known, ["item_id", "hour"], "left")
-    engaged = past.where(F.col("behaviour").isin(*settings.engaged()))
-    history = engaged.join(targets.select("user_id"), "user_id", "left_semi")
     rows = _together(history, pairs, categories).repartition("user_id")
     ordered = rows.sortWithinPartitions("user_id", "kind", "event_time", "event_id", "item_id")
     examples = ordered.mapInArrow(_featuring(encoder_path, settings), FEATURED)
@@ -77,12 +83,12 @@ def _oldest(targets: DataFrame, settings: Settings, first: datetime, last: datet
     return int(row["first"])
 
 
-def _labelled(recent: DataFrame, settings: Settings, first: int) -> DataFrame:
+def _labelled(events: DataFrame, settings: Settings, pairing: Pass) -> DataFrame:
     columns = ("user_id", "event_time", "event_id", "behaviour", "item_id", "request_id")
     draw = F.xxhash64(F.lit(settings.seed), "event_id").alias("draw")
-    rows = recent.where(F.col("user_id").isNotNull()).select(*columns, draw).repartition("user_id")
+    rows = events.select(*columns, draw).repartition("user_id")
     ordered = rows.sortWithinPartitions("user_id", "event_time", "event_id")
-    return ordered.mapInArrow(_pairing(_pool(recent, settings), settings, first), PAIRS)
+    return ordered.mapInArrow(pairing, PAIRS)
 
 
 def _pool(recent: DataFrame, settings: Settings) -> pa.Table:
@@ -94,11 +100,12 @@ def _pool(recent: DataFrame, settings: Settings) -> pa.Table:
     return counts.withColumn("rank", rank).where(F.col("rank") <= settings.ranker.pool).drop("rank").toArrow()
 
 
-def _pairing(pool: pa.Table, settings: Settings, first: int) -> Callable[[Batches], Iterator[pa.RecordBatch]]:
+def _pairing(pool: pa.Table, encoder_path: str, settings: Settings, first: int) -> Pass:
     def pairing(batches: Batches) -> Iterator[pa.RecordBatch]:
         built, items = read_pool(pool, settings.ranker.popularity)
+        encoder = TrainedEncoder.load(Path(encoder_path))
         for table in whole_users(batches):
-            yield from labelled(table, built, items, settings, first).to_batches()
+            yield from labelled(table, built, items, encoder, settings, first).to_batches()
 
     return pairing
 
@@ -122,7 +129,7 @@ def _together(history: DataFrame, pairs: DataFrame, categories: DataFrame | None
     return rows.join(categories.select("item_id", "category"), "item_id", "left")
 
 
-def _featuring(encoder_path: str, settings: Settings) -> Callable[[Batches], Iterator[pa.RecordBatch]]:
+def _featuring(encoder_path: str, settings: Settings) -> Pass:
     def featuring(batches: Batches) -> Iterator[pa.RecordBatch]:
         encoder = TrainedEncoder.load(Path(encoder_path))
         for table in whole_users(batches):

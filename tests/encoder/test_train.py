@@ -150,6 +150,13 @@ def test_nothing_to_learn_is_said(learned: tuple[TrainedEncoder, Logs]) -> None:
         learn(chains(20), start=start, dim=32)
 
 
+def test_behaviours_without_an_item_leave_the_unknown_row_at_zero() -> None:
+    searches = histories([[("a", 0, 0), (None, 1, 60), ("b", 0, 120), (None, 1, 180), ("c", 0, 240)]] * 9)
+    encoder, _ = learn(searches, epochs=1)
+    assert (encoder.model.items[0] == 0).all()
+    assert (encoder.model.items[1:] != 0).any()
+
+
 def test_the_full_softmax_learns_too() -> None:
     _, logs = learn(chains(200), negatives=ITEMS, epochs=4)
     assert logs[-1].loss < logs[0].loss

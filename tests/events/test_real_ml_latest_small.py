@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import unicodedata
 from collections import Counter
 from collections.abc import Callable
 from datetime import datetime, timezone
@@ -20,6 +21,7 @@ from recsys.tables import EVENTS
 from tests.events.streaming import KEY, accounting, counted, ingested, settings, shipped
 
 Folder = Callable[[str], Path]
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture(scope="module")
@@ -65,4 +67,5 @@ def test_the_film_list_is_the_catalogue(spark: SparkSession, source: Path) -> No
     assert len(films) == 9_742
     now = valid_at(items, F.current_timestamp()).select("item_id", "title", "category").collect()
     found = {row["item_id"]: (row["title"], row["category"]) for row in now}
-    assert found == {f["movieId"]: (" ".join(f["title"].split()), f["genres"]) for f in films}
+    titles = {f["movieId"]: " ".join(unicodedata.normalize("NFKC", f["title"]).split()) for f in films}
+    assert found == {f["movieId"]: (titles[f["movieId"]], f["genres"]) for f in films}

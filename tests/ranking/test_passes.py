@@ -63,7 +63,7 @@ def test_users_are_never_divided_and_no_row_is_lost(batches: list[list[int]]) ->
     assert all(users)
 
 
-def test_events_become_labelled_pairs() -> None:
+def test_events_become_labelled_pairs(newest_item: Encoder) -> None:
     pool, items = read_pool(pa.table({"hour": [0], "item_id": ["z"], "events": [3]}), 0.5)
     shown = {"user_id": "u", "event_time": 1, "behaviour": "impression", "request_id": "list"}
     events = table(
@@ -71,17 +71,25 @@ def test_events_become_labelled_pairs() -> None:
         shown | {"event_id": "1", "item_id": "a", "draw": 1},
         shown | {"event_id": "2", "item_id": "b", "draw": 2},
         shown | {"event_id": "3", "item_id": "b", "draw": 3, "event_time": 5, "behaviour": "click"},
+        {"user_id": "w", "event_time": 6, "event_id": "0", "behaviour": "view", "item_id": "c", "draw": 5},
         {"user_id": "w", "event_time": 7, "event_id": "4", "behaviour": "purchase", "item_id": "a", "draw": 4},
+        {"user_id": "w", "event_time": 7, "event_id": "5", "behaviour": "view", "item_id": "d", "draw": 6},
     )
-    rows = labelled(events, pool, items, Settings(), first=0).to_pylist()
+    rows = labelled(events, pool, items, newest_item, Settings(), first=0).to_pylist()
     columns = ("user_id", "request_id", "item_id", "label", "target")
     assert [tuple(row[name] for name in columns) for row in rows] == [
         ("u", "list", "a", 0.0, None),
         ("u", "list", "b", 1.0, "click"),
+        ("u", "3", "b", 1.0, "click"),
+        ("u", "3", "z", 0.0, None),
         ("w", "4", "a", 1.0, "purchase"),
         ("w", "4", "z", 0.0, None),
+        ("w", "4", "b", 0.0, None),  # near w's vector; c was met before, d at the same moment
     ]
-    assert [row["at"].microsecond for row in rows] == [1, 1, 7, 7]
+    assert [row["at"].microsecond for row in rows] == [1, 1, 5, 5, 7, 7, 7]
+    alone = Settings(ranker=RankerSettings(lists=False, near=0))
+    rows = labelled(events, pool, items, newest_item, alone, first=0).to_pylist()
+    assert [(row["request_id"], row["item_id"]) for row in rows] == [("3", "b"), ("3", "z"), ("4", "a"), ("4", "z")]
 
 
 @pytest.mark.parametrize("seen", [False, True])

@@ -1,0 +1,151 @@
+"""The chain, once on a standalone cluster, one worker of which dies on the way, and once in one local process."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from jobs import simulate
+from recsys import archive
+from recsys.io import View, Warehouse
+from recsys.pseudonyms import KEY_VARIABLE
+from tests.cluster.family import descendants, watched
+from tests.cluster.standalone import ROOT, Daemon, Standalone, environment, standalone, variables
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+SHOP = ("users=250", "items=150", "events_per_day=2000", "cluster_items=15", "bots=2")
+DAY = "2025-03-06"  # day 4 of the shop: 1 and 2 train the base encoder, 3 the ranker, 4 tests
+SMALL: dict[str, Any] = {
+    "encoder": {"dim": 16, "length": 10, "epochs": 2, "batch": 64, "negatives": 64},
+    "ranker": {"days": 1, "hidden": [8], "epochs": 2, "batch": 256},
+    "features": {"k": 32},
+    "topn": {"candidates": 30, "popular": 10},
+    "evaluate": {"resamples": 100, "step_minutes": 60},
+    "registry": {"resamples": 100},
+}
+LITTLE = {  # sizes of a test, and Delta's jars from the clone's cache
+    "spark.executor.cores": "1",
+    "spark.executor.memory": "1g",
+    "spark.driver.memory": "1g",
+    "spark.sql.shuffle.partitions": "2",
+    "spark.databricks.delta.snapshotPartitions": "1",
+    "spark.jars.ivy": str(ROOT / ".cache" / "ivy"),
+}
+KILL_AT = '"query started", "query": "user_profiles"'  # the stream has state, and its files are on both workers
+
+
+@dataclass
+class Ran:
+    """What the two runs left."""
+
+    folder: Path
+    key: str = field(default_factory=lambda: secrets.token_hex(32))
+    lines: list[str] = field(default_factory=list)  # what the night printed on the cluster
+    family: dict[str, set[int]] = field(default_factory=dict)  # worker0, worker1, driver -> all their processes
+    killed: str = ""  # line at which worker1 was killed
+
+    @property
+    def nodes(self) -> Path:
+        """Private folders of master and workers, their logs, and the applications' event logs."""
+        return self.folder / "nodes"
+
+    @property
+    def event_logs(self) -> Path:
+        """What Spark wrote about the submitted applications."""
+        return self.nodes / "eventlog"
+
+    def view(self, spark: SparkSession, run: str) -> View:
+        """The tables of the run `cluster` or `local`."""
+        return Warehouse(spark, str(self.folder / run / "tables")).view()
+
+
+def chain(folder: Path) -> Ran:
+    """Build the archive, then both runs."""
+    archive.build(ROOT / "dist" / "recsys.zip")
+    ran = Ran(folder)
+    _on_cluster(ran, folder / "shop", environment(folder / "env"))
+    _on_this_machine(ran, folder / "shop")
+    return ran
+
+
+def lines_of(process: subprocess.Popen[str], patience_s: float = 900) -> Iterator[str]:
+    """The lines that a submitted job prints, until it ends; it is killed when patience is over."""
+    guard = threading.Timer(patience_s, os.killpg, (process.pid, signal.SIGKILL))
+    guard.start()
+    try:
+        with process:
+            yield from process.stdout or ()
+    finally:
+        guard.cancel()
+
+
+def _settings(folder: Path, source: str, **more: object) -> str:
+    """A night's settings with all paths below `folder`, as a file."""
+    folder.mkdir()
+    paths = {name: f"{folder.as_uri()}/{name}" for name in ("checkpoints", "artifacts")}
+    paths |= {"warehouse": f"{folder.as_uri()}/tables", "source": source}
+    (folder / "night.yaml").write_text(yaml.safe_dump(paths | SMALL | more))
+    return str(folder / "night.yaml")
+
+
+def _make(shop: Path, days: str) -> None:
+    assert simulate.main(["--out", str(shop), "--days", days, *(f"--set={s}" for s in SHOP)]) == 0
+
+
+def _submit(ran: Ran, cluster: Standalone, job: str, *arguments: str) -> subprocess.Popen[str]:
+    ran.event_logs.mkdir(exist_ok=True)
+    logged = {"enabled": "true", "compress": "false", "dir": ran.event_logs.as_uri()}
+    spark = LITTLE | {f"spark.eventLog.{key}": value for key, value in logged.items()}
+    options = [part for key, value in spark.items() for part in ("--conf", f"{key}={value}")]
+    return cluster.submit(Path("jobs") / job, "--conf", "conf/cluster.yaml", *arguments, options=options)
+
+
+def _kill(worker: Daemon) -> None:
+    """A machine that is gone: the worker, its executor and the Python processes of that."""
+    for pid in (worker.process.pid, *descendants(worker.process.pid)):
+        os.kill(pid, signal.SIGKILL)
+
+
+def _on_cluster(ran: Ran, shop: Path, python: Path) -> None:
+    """Two submitted jobs: the stream over the first days, then the night of the last; a worker dies in that."""
+    catalogue = (shop / "catalogue.jsonl.gz").as_uri()
+    conf = ["--conf", _settings(ran.folder / "cluster", (shop / "events").as_uri(), catalogue=catalogue)]
+    with standalone(ran.nodes, python, {KEY_VARIABLE: ran.key}) as cluster:
+        workers = [cluster.add_worker() for _ in range(2)]
+        _make(shop, "1..3")
+        stream = _submit(ran, cluster, "stream.py", *conf)
+        said = list(lines_of(stream))
+        assert stream.returncode == 0, "".join(said[-60:])
+        _make(shop, "4")
+        night = _submit(ran, cluster, "nightly.py", *conf, "--date", DAY)
+        roots = {f"worker{n}": worker.process.pid for n, worker in enumerate(workers)} | {"driver": night.pid}
+        with watched(roots) as ran.family:
+            for line in lines_of(night):
+                ran.lines.append(line)
+                if not ran.killed and KILL_AT in line:
+                    ran.killed = line
+                    _kill(workers[1])
+        assert night.returncode == 0, "".join(ran.lines[-60:])
+
+
+def _on_this_machine(ran: Ran, shop: Path) -> None:
+    """The same night in one process, all days at once; its key comes from a file."""
+    (ran.folder / "key").write_text(ran.key)
+    spark = {"spark.master": "local[2]", "spark.driver.memory": "1g", "spark.sql.shuffle.partitions": "2"}
+    own = {"pseudonym_key_file": str(ran.folder / "key"), "spark": spark}
+    conf = _settings(ran.folder / "local", str(shop / "events"), **own)
+    command = [sys.executable, "-m", "jobs.nightly", "--conf", conf, "--date", DAY]
+    done = subprocess.run(command, cwd=ROOT, env=variables(), capture_output=True, text=True, timeout=900, check=False)
+    assert done.returncode == 0, done.stderr[-4000:]

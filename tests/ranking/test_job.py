@@ -1,0 +1,138 @@
+"""Examples through their table: what is written is read again, in order; a range replaces itself and nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+
+from recsys.encoder.model import Encoder
+from recsys.encoder.trained import TrainedEncoder
+from recsys.errors import NoDataError
+from recsys.features.pairs import feature_names
+from recsys.tables import EVENTS, EXAMPLES, ITEM_FEATURES, ITEMS
+from tests.ranking.test_spark import CATALOGUE, DAY, SETTINGS, rows
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from recsys.io import Warehouse
+
+HOUR = timedelta(hours=1)
+NOON = DAY + 12 * HOUR
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A warehouse with events and items, and two encoders that differ in their weights."""
+
+    warehouse: Warehouse
+    encoders: tuple[Path, Path]
+    versions: dict[str, int]
+
+    def rows(self) -> list[Row]:
+        """All committed examples in the order that they are read in."""
+        table = self.warehouse.view().read(EXAMPLES).toArrow()
+        found: list[Row] = table.sort_by([(n, "ascending") for n in ("at", "request_id", "item_id")]).to_pylist()
+        return [row | {"at": row["at"].replace(tzinfo=timezone.utc)} for row in found]
+
+
+def save_encoder(folder: Path, seed: int) -> Path:
+    from recsys.config import EncoderSettings
+    from recsys.encoder.vocabulary import Vocabulary
+
+    torch.manual_seed(seed)
+    small = EncoderSettings(dim=8, heads=2, length=4)
+    vocabulary = Vocabulary(tuple(f"i{item}" for item in range(CATALOGUE)))
+    behaviours = tuple(SETTINGS.behaviours)
+    model = Encoder(small, len(vocabulary), len(behaviours))
+    made = TrainedEncoder(settings=small, vocabulary=vocabulary, behaviours=behaviours, model=model, newest=0)
+    made.save(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def shop(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    """The examples of [DAY, DAY + 18 h) are written by the first encoder."""
+    from recsys.io import Commit, Warehouse
+    from recsys.ranking.job import write_examples
+
+    folder = tmp_path_factory.mktemp("shop")
+    warehouse = Warehouse(spark, str(folder / "warehouse"))
+    log = [row | {"event_date": row["event_time"].date()} for row in rows()]
+    catalogue = [{"item_id": f"i{n}", "category": f"c{n % 3}", "valid_from": DAY - 30 * HOUR} for n in range(CATALOGUE)]
+    commit = Commit(query="test", epoch=0, batch=0)
+    versions = {}
+    for table, told in ((EVENTS, log), (ITEMS, catalogue)):
+        frame = spark.createDataFrame([tuple(row.get(name) for name in table.names) for row in told], table.ddl)
+        versions[table.name] = warehouse.write(table, frame.coalesce(1), commit)
+    warehouse.finish(commit, versions, datetime.now(timezone.utc))
+    encoders = (save_encoder(folder / "one", 1), save_encoder(folder / "two", 2))
+    return Shop(warehouse, encoders, write_examples(warehouse, SETTINGS, encoders[0], DAY, DAY + 18 * HOUR))
+
+
+def test_examples_are_written_with_the_item_features_that_they_need(shop: Shop) -> None:
+    found = shop.rows()
+    assert len(found) > 100
+    assert all(DAY <= row["at"] < DAY + 18 * HOUR and row["day"] == DAY.date() for row in found)
+    assert {row["label"] for row in found} == {0.0, 1.0}
+    values = [dict(zip(feature_names(), row["features"], strict=True)) for row in found]
+    assert any(value["item_engaged_count_1h"] > 0 for value in values)  # the backfill ran before
+    assert any(value["pair_category_share"] > 0 for value in values)  # the catalogue's categories
+    assert any(np.isnan(value["pair_recency_s"]) for value in values)  # unknown stays unknown
+    view = shop.warehouse.view()
+    names = (EVENTS.name, ITEMS.name, ITEM_FEATURES.name, EXAMPLES.name)
+    assert shop.versions == {name: view.versions[name] for name in names}
+
+
+def test_what_is_read_is_what_was_written_in_order(shop: Shop) -> None:
+    from recsys.ranking.job import read_examples
+
+    first, last = DAY + 2 * HOUR, NOON
+    wanted = [row for row in shop.rows() if first <= row["at"] < last]
+    found = read_examples(shop.warehouse.view(), first, last)
+    assert 0 < len(wanted) < len(shop.rows())
+    assert found.x.shape == (len(wanted), len(feature_names()))
+    np.testing.assert_array_equal(found.x, np.asarray([row["features"] for row in wanted], dtype=np.float32))
+    assert found.y.tolist() == [row["label"] for row in wanted]
+    assert found.at.tolist() == [int(row["at"].timestamp() * 1e6) for row in wanted]
+    for numbers, name in ((found.request, "request_id"), (found.user, "user_id")):
+        pairs = set(zip(numbers.tolist(), (row[name] for row in wanted), strict=True))
+        assert len(pairs) == len({number for number, _ in pairs}) == len({told for _, told in pairs}), name
+
+
+def test_a_range_without_examples_is_named(shop: Shop) -> None:
+    from recsys.ranking.job import read_examples
+
+    view = shop.warehouse.view()
+    # On a day that has no file, and between two examples of a day that has some.
+    for first, last in ((DAY + 48 * HOUR, DAY + 49 * HOUR), (DAY + 20 * HOUR, DAY + 21 * HOUR)):
+        with pytest.raises(NoDataError, match="'examples' has no row in"):
+            read_examples(view, first, last)
+
+
+def test_a_later_run_replaces_its_range_and_nothing_else(shop: Shop) -> None:
+    from recsys.ranking.job import write_examples
+
+    before = shop.rows()
+    write_examples(shop.warehouse, SETTINGS, shop.encoders[1], NOON, DAY + 18 * HOUR)
+    after = shop.rows()
+    place = feature_names().index("pair_similarity")
+
+    def keyed(found: list[Row]) -> dict[tuple[str, str], tuple[datetime, float]]:
+        return {(row["request_id"], row["item_id"]): (row["at"], row["features"][place]) for row in found}
+
+    old, new = keyed(before), keyed(after)
+    assert len(new) == len(after)
+    early = {key for key, (at, _) in old.items() if at < NOON}
+    assert early == {key for key, (at, _) in new.items() if at < NOON}
+    assert all(old[key] == new[key] for key in early)
+    late = old.keys() - early
+    assert late
+    assert any(old[key] != new[key] for key in late & new.keys())  # the other encoder's similarity
