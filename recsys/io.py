@@ -7,6 +7,7 @@ each table at the newest version that a row of `batches` names, so never half a 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -67,7 +68,8 @@ class Warehouse:
 
     def path(self, table: Table) -> str:
         """Where the table lives."""
-        return f"{self.root.rstrip('/')}/{table.name}"
+        # Delta takes file:/a and file:///a for two places and refuses to create what is there already.
+        return f"{re.sub('^file:/+', 'file:/', self.root).rstrip('/')}/{table.name}"
 
     def exists(self, table: Table) -> bool:
         """Whether the table has been created."""

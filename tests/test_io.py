@@ -64,6 +64,13 @@ def test_a_table_is_made_once_with_meanings_and_partitions(warehouse: Warehouse)
     assert warehouse.version(THINGS) == 0
 
 
+@pytest.mark.parametrize("form", ["{}", "{}/", "file:{}", "file://{}"])
+def test_a_folder_by_each_of_its_names(spark: SparkSession, tmp_path: Path, form: str) -> None:
+    for _ in range(2):
+        Warehouse(spark, form.format(tmp_path)).create(THINGS)
+    assert Warehouse(spark, str(tmp_path)).exists(THINGS)
+
+
 def test_half_a_batch_is_invisible(spark: SparkSession, warehouse: Warehouse) -> None:
     with pytest.raises(NoDataError, match="no batch was ever committed under"):
         warehouse.view()
