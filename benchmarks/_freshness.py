@@ -16,7 +16,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.streaming.query import StreamingQuery
 
-from benchmarks._pipeline import EAGER, Pipeline, pipeline
+from benchmarks._pipeline import EAGER, Pipeline, pipeline, stop
 from benchmarks._record import ROOT, Figure, Run
 from recsys.errors import NoDataError, RecsysError
 from recsys.features.history import F64
@@ -28,6 +28,7 @@ POLL_S = 0.1  # between the end of one look and the next
 WARM_S = 30.0  # not measured: the JVM compiles
 DRAIN_S = 30.0  # after the last measured event
 FIRST_FILE_S = 120.0
+SPARE_S = 240.0  # of load, for the time until both queries run
 LIMITS = {"freshness_p50": 6.0, "freshness_p99": 10.0}
 
 
@@ -41,26 +42,26 @@ class Load:
 
 def freshness(run: Run, spark: SparkSession, folder: Path, mapping: str, load: Load) -> None:
     """`freshness_p50` and `freshness_p99` of the engaged events of `load.measured_s` seconds."""
-    source = folder / "source"
-    with generator(run.seed, source, load):
-        wait_for_file(source / "events")
-        own = pipeline(spark, folder / "tables", mapping, f"{source}/events")
-        running = [own.ingest(EAGER)]
-        wait_for_table(own, running[0])
-        running.append(own.profiles(EAGER))
-        try:
+    source, running = folder / "source", list[StreamingQuery]()
+    own = pipeline(spark, folder / "tables", mapping, f"{source}/events")
+    try:
+        with generator(run.seed, source, load):
+            wait_for_file(source / "events")
+            running.append(own.ingest(EAGER))
+            wait_for_table(own, running[0])
+            running.append(own.profiles(EAGER))
             begin = time.time() + WARM_S
             seen = watched(own, running, until=begin + load.measured_s + DRAIN_S)
-        finally:
-            for query in running:
-                query.stop()
+    finally:
+        for query in running:
+            stop(query)
     add(run, load, waited(own, load, seen, begin))
 
 
 @contextmanager
 def generator(seed: int, folder: Path, load: Load) -> Iterator[None]:
     """The simulated shop in its own process, until the block ends."""
-    lines = int(load.rate * (FIRST_FILE_S + WARM_S + load.measured_s + DRAIN_S))
+    lines = int(load.rate * (SPARE_S + WARM_S + load.measured_s + DRAIN_S))
     words = [sys.executable, "-m", "jobs.simulate", "--out", str(folder), "--days", "1", "--rate", str(load.rate)]
     words += ["--users", str(USERS), "--events-per-day", str(lines), "--seed", str(seed)]
     process = subprocess.Popen(words, cwd=ROOT, stderr=subprocess.DEVNULL)

@@ -93,3 +93,11 @@ def wait_for_rows(query: StreamingQuery, wanted: int, before: set[int], limit_s:
         if time.monotonic() > ends:
             raise RecsysError(f"{query.name} read {rows} of {wanted} rows within {limit_s:.0f} s; give it more time.")
         time.sleep(POLL_S)
+
+
+def stop(query: StreamingQuery, patience_s: float = 60.0) -> None:
+    """Stop between two batches: Spark's own stop breaks a running one off."""
+    ends = time.monotonic() + patience_s
+    while query.isActive and query.status["isTriggerActive"] and time.monotonic() < ends:
+        time.sleep(POLL_S / 10)
+    query.stop()

@@ -14,7 +14,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.streaming.query import StreamingQuery
 
-from benchmarks._pipeline import EAGER, Pipeline, pipeline, wait_for_rows
+from benchmarks._pipeline import EAGER, Pipeline, pipeline, stop, wait_for_rows
 from benchmarks._record import Figure, Run
 from recsys.config import StreamSettings
 from recsys.errors import RecsysError
@@ -44,7 +44,7 @@ def scaling_and_hot_key(run: Run, spark: SparkSession, folder: Path, mapping: st
         measured(feed, users, WARM)
         after = measured(feed, users, MEASURED)
     finally:
-        feed.query.stop()
+        stop(feed.query)
     add_scaling(run, small, users, before, after)
     add_hot_key(run, small, hot)
 

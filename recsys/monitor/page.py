@@ -15,7 +15,14 @@ from recsys.tables import BATCHES, EVENTS, ITEMS, RECOMMENDATIONS, REJECTED_EVEN
 
 SAMPLES = 3
 NEWEST = 8  # behaviours shown of a sample user
-VERBS = {"view": "viewed", "search": "searched", "click": "clicked", "cart": "put in the cart", "purchase": "bought"}
+VERBS = {
+    "view": "viewed",
+    "search": "searched",
+    "click": "clicked",
+    "cart": "put in the cart",
+    "purchase": "bought",
+    "rating": "rated",
+}
 CURVES = {
     "encoder": {"loss": ("loss, nats", "training"), "recall": ("Recall@10", "validation")},
     "ranker": {
@@ -95,7 +102,7 @@ def samples(view: View, settings: Settings) -> tuple[Sample, ...]:
     return tuple(
         Sample(
             user=row["user_id"][:8],
-            recent=tuple(_said(one["behaviour"], names.get(one["item_id"])) for one in reversed(row["recent"])),
+            recent=tuple(_said(one["behaviour"], names.get(one["item_id"], one["item_id"])) for one in reversed(row["recent"])),
             items=tuple(
                 Recommended(
                     name=names.get(one["item_id"], one["item_id"]),

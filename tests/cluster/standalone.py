@@ -36,9 +36,9 @@ def environment(folder: Path) -> Path:
 
 
 def variables(**more: str) -> dict[str, str]:
-    """This process's variables without those that lead Spark or Python to the checkout."""
+    """This process's variables without those that lead Spark or Python to the checkout, or MLflow to another store."""
     java.ensure()
-    led = ("SPARK_", "PYSPARK_", "PYTHON", "VIRTUAL_ENV", "RECSYS_")
+    led = ("SPARK_", "PYSPARK_", "PYTHON", "VIRTUAL_ENV", "RECSYS_", "MLFLOW_")
     bare = {key: value for key, value in os.environ.items() if not key.startswith(led)}
     return bare | {"SPARK_HOME": str(SPARK_HOME), "SPARK_LOCAL_IP": "127.0.0.1", "OMP_NUM_THREADS": "1"} | more
 
