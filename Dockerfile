@@ -12,11 +12,11 @@ RUN python3 -m pip install --no-cache-dir . importlib_metadata \
     && python3 -m pip install --no-cache-dir --no-deps delta-spark==4.4.0
 COPY jobs jobs
 COPY conf conf
+# Driver and executors import `recsys` and `jobs` from here: no --py-files.
+ENV PYTHONPATH=/opt/recsys
 # Delta's jars, resolved once: a pod that starts asks the network for nothing.
 RUN /opt/spark/bin/spark-submit --properties-file conf/cluster.properties --conf spark.jars.ivy=/tmp/ivy \
         jobs/nightly.py --help > /dev/null \
     && cp /tmp/ivy/jars/io.delta_*.jar /opt/spark/jars/ \
     && rm -rf /tmp/ivy
-# Driver and executors import `recsys` and `jobs` from here: no --py-files.
-ENV PYTHONPATH=/opt/recsys
 USER spark

@@ -50,6 +50,7 @@ def freshness(run: Run, spark: SparkSession, folder: Path, mapping: str, load: L
             running.append(own.ingest(EAGER))
             wait_for_table(own, running[0])
             running.append(own.profiles(EAGER))
+            watched(own, running, until=time.time() + SPARE_S / 2, enough=1)
             begin = time.time() + WARM_S
             seen = watched(own, running, until=begin + load.measured_s + DRAIN_S)
     finally:
@@ -91,10 +92,12 @@ def wait_for_table(own: Pipeline, query: StreamingQuery) -> None:
         time.sleep(POLL_S)
 
 
-def watched(own: Pipeline, running: list[StreamingQuery], until: float) -> list[tuple[int, float]]:
-    """(version of user_profiles, moment at which a reader was first given it), in order."""
+def watched(
+    own: Pipeline, running: list[StreamingQuery], until: float, enough: int | None = None
+) -> list[tuple[int, float]]:
+    """(version of user_profiles, moment at which a reader was first given it), in order, at most `enough` of them."""
     seen: list[tuple[int, float]] = []
-    while (now := time.time()) < until:
+    while (now := time.time()) < until and len(seen) != enough:
         if ended := [query for query in running if query.exception() or not query.isActive]:
             raise RecsysError(f"{ended[0].name} ended early: {ended[0].exception()}")
         try:

@@ -11,8 +11,9 @@ import sys
 from recsys import flow, queries
 from recsys.events import ingest
 from recsys.features import stream
+from recsys.features.definitions import USER_PROFILES_FULL
 from recsys.job import Context, Job, run
-from recsys.tables import EVENTS
+from recsys.tables import BATCHES, EVENTS, ITEM_TILES, REJECTED_EVENTS
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,13 +29,14 @@ def main(context: Context) -> None:
     """Run both queries: one after the other for available-now, side by side for an interval."""
     settings, warehouse, trigger = context.settings, context.warehouse, context.arguments.trigger
     root = settings.checkpoints
-    context.spark.streams.addListener(queries.ProgressLog())
+    queries.log_progress(context.spark)
+    for table in (EVENTS, REJECTED_EVENTS, ITEM_TILES, USER_PROFILES_FULL, BATCHES):
+        warehouse.create(table)  # before two queries side by side could both create one
     point = queries.checkpoint(warehouse, root, ingest.QUERY)
     rows, write = ingest.ingest_stream(warehouse, context.mapping, settings, point.epoch, point.began)
     running = [queries.start(rows, write, name=ingest.QUERY, point=point, trigger=trigger)]
     if trigger == queries.AVAILABLE_NOW:
         queries.wait(running)
-    warehouse.create(EVENTS)
     point = queries.checkpoint(warehouse, root, stream.QUERY, context.arguments.rebuild)
     state, append = stream.profiles_stream(warehouse, settings, point.epoch)
     running.append(queries.start(state, append, name=stream.QUERY, point=point, trigger=trigger, mode="update"))

@@ -14,7 +14,10 @@ SOURCE, REGISTRY = "source", "registry"
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """One job: its name, what it does, the tables and stores that it reads and writes."""
+    """One job: its name, what it does, the tables and stores that it reads and writes.
+
+    Every stage also keeps `batches`, and may read what it has written itself.
+    """
 
     name: str
     does: str
@@ -53,8 +56,8 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         name="train_ranker",
         does="examples, ranker, bundle, challenge",
-        reads=("events", "items", "item_features", "encoders", REGISTRY),
-        writes=("examples", REGISTRY),
+        reads=("events", "items", "item_features", "user_profiles", "encoders", REGISTRY),
+        writes=("item_features", "coverage", "examples", REGISTRY),  # it backfills the days of its labels first
     ),
     Stage(
         name="embed",
@@ -71,7 +74,7 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         name="evaluate",
         does="metrics beside popularity",
-        reads=("events", "items", "rejected_events", "recommendations", REGISTRY),
+        reads=("events", "items", "rejected_events", "user_profiles", "recommendations", REGISTRY),
         writes=("report",),
     ),
 )
@@ -80,7 +83,7 @@ NIGHT = tuple(stage.name for stage in STAGES)
 
 
 def contract(name: str) -> Contract:
-    """A stage's contract, as keyword arguments of `job.Job`; every stage commits in `batches`."""
+    """A stage's contract, as keyword arguments of `job.Job`."""
     stage = BY_NAME[name]
     return Contract(name=name, reads=stage.reads, writes=stage.writes)
 

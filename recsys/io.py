@@ -86,7 +86,8 @@ class Warehouse:
         self, table: Table, rows: DataFrame, commit: Commit, *, mode: str = "append", replace: str | None = None
     ) -> int:
         """Write `rows` and return the table's version. `replace` is a predicate: only rows that match are replaced."""
-        self.create(table)
+        if not self.exists(table):
+            self.create(table)
         columns = [F.col(name).cast(column.type) for name, column in zip(table.names, table.columns, strict=True)]
         writer = rows.select(*columns).write.format("delta").mode("overwrite" if replace else mode)
         if replace:

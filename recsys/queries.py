@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from types import FrameType
 
 from pyspark.errors import StreamingQueryException
@@ -158,3 +159,9 @@ class ProgressLog(StreamingQueryListener):
     def onQueryTerminated(self, event: QueryTerminatedEvent) -> None:  # noqa: N802
         """Log the end; a failure's text is raised by `wait`."""
         event_(log, "query ended", id=str(event.id))
+
+
+@lru_cache(maxsize=1)
+def log_progress(spark: SparkSession) -> None:
+    """Log the session's queries from now on; once, however many nights run in it."""
+    spark.streams.addListener(ProgressLog())

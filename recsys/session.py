@@ -48,7 +48,9 @@ LOCAL: Mapping[str, str] = {
     "spark.databricks.delta.snapshotPartitions": "1",  # else every read of a table runs 50 tasks
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
-    "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={(PACKAGE / 'log4j2.properties').as_uri()}",
+    # Spark matches a failed batch's whole Python trace with a regular expression that recurses: on the default stack of
+    # a thread that overflows, and the query dies without its error.
+    "spark.driver.extraJavaOptions": f"-Xss8m -Dlog4j2.configurationFile={(PACKAGE / 'log4j2.properties').as_uri()}",
 }
 UTC = {"UTC", "Etc/UTC", "Z", "GMT", "+00:00"}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
 from recsys.config import Settings
@@ -102,7 +102,7 @@ def samples(view: View, settings: Settings) -> tuple[Sample, ...]:
     return tuple(
         Sample(
             user=row["user_id"][:8],
-            recent=tuple(_said(one["behaviour"], names.get(one["item_id"], one["item_id"])) for one in reversed(row["recent"])),
+            recent=tuple(_said(one, names) for one in reversed(row["recent"])),
             items=tuple(
                 Recommended(
                     name=names.get(one["item_id"], one["item_id"]),
@@ -123,5 +123,6 @@ def _titles(titles: DataFrame, wanted: set[str | None]) -> dict[str, str]:
     return {row["item_id"]: row["title"] or row["item_id"] for row in rows}
 
 
-def _said(behaviour: str, name: str | None) -> str:
-    return f"{VERBS.get(behaviour, behaviour)} {name}" if name else VERBS.get(behaviour, behaviour)
+def _said(one: Row, names: dict[str, str]) -> str:
+    verb, item = VERBS.get(one["behaviour"], one["behaviour"]), one["item_id"]
+    return f"{verb} {names.get(item, item)}" if item else verb

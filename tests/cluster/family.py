@@ -34,6 +34,17 @@ def descendants(root: int) -> set[int]:
     return found
 
 
+def runs_python(root: int) -> bool:
+    """Whether an executor below the worker `root` has started its Python processes: a task with a UDF is running."""
+    for pid in descendants(root):
+        try:
+            if b"pyspark.daemon" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                return True
+        except OSError:
+            continue  # it has ended meanwhile
+    return False
+
+
 @contextmanager
 def watched(roots: dict[str, int], every_s: float = 0.2) -> Iterator[dict[str, set[int]]]:
     """All descendants that each of the named `roots` had at some moment of the block, as seen every `every_s` s."""

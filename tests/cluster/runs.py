@@ -8,7 +8,9 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +21,7 @@ from jobs import simulate
 from recsys import archive
 from recsys.io import View, Warehouse
 from recsys.pseudonyms import KEY_VARIABLE
-from tests.cluster.family import descendants, watched
+from tests.cluster.family import descendants, runs_python, watched
 from tests.cluster.standalone import ROOT, Daemon, Standalone, environment, standalone, variables
 
 if TYPE_CHECKING:
@@ -35,7 +37,10 @@ SMALL: dict[str, Any] = {
     "evaluate": {"resamples": 100, "step_minutes": 60},
     "registry": {"resamples": 100},
 }
+FAST = "-XX:TieredStopAtLevel=1"  # most of a JVM's first minutes is compiling code for the minutes after
 LITTLE = {  # sizes of a test, and Delta's jars from the clone's cache
+    "spark.driver.extraJavaOptions": FAST,
+    "spark.executor.extraJavaOptions": FAST,
     "spark.executor.cores": "1",
     "spark.executor.memory": "1g",
     "spark.driver.memory": "1g",
@@ -43,7 +48,7 @@ LITTLE = {  # sizes of a test, and Delta's jars from the clone's cache
     "spark.databricks.delta.snapshotPartitions": "1",
     "spark.jars.ivy": str(ROOT / ".cache" / "ivy"),
 }
-KILL_AT = '"query started", "query": "user_profiles"'  # the stream has state, and its files are on both workers
+KILL_AT = '"query started", "query": "events"'  # the second batch of a stream that has state
 
 
 @dataclass
@@ -112,10 +117,15 @@ def _submit(ran: Ran, cluster: Standalone, job: str, *arguments: str) -> subproc
     return cluster.submit(Path("jobs") / job, "--conf", "conf/cluster.yaml", *arguments, options=options)
 
 
-def _kill(worker: Daemon) -> None:
-    """A machine that is gone: the worker, its executor and the Python processes of that."""
+def _kill_at_work(worker: Daemon, patience_s: float = 300) -> None:
+    """Wait until a task calls Python there, then be a machine that is gone: worker, executor, Python processes."""
+    until = time.monotonic() + patience_s
+    while not runs_python(worker.process.pid):
+        assert time.monotonic() < until, "the worker got no task to do"
+        time.sleep(0.05)
     for pid in (worker.process.pid, *descendants(worker.process.pid)):
-        os.kill(pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # a child may follow its parent
+            os.kill(pid, signal.SIGKILL)
 
 
 def _on_cluster(ran: Ran, shop: Path, python: Path) -> None:
@@ -136,15 +146,15 @@ def _on_cluster(ran: Ran, shop: Path, python: Path) -> None:
                 ran.lines.append(line)
                 if not ran.killed and KILL_AT in line:
                     ran.killed = line
-                    _kill(workers[1])
+                    _kill_at_work(workers[1])
         assert night.returncode == 0, "".join(ran.lines[-60:])
 
 
 def _on_this_machine(ran: Ran, shop: Path) -> None:
     """The same night in one process, all days at once; its key comes from a file."""
     (ran.folder / "key").write_text(ran.key)
-    spark = {"spark.master": "local[2]", "spark.driver.memory": "1g", "spark.sql.shuffle.partitions": "2"}
-    own = {"pseudonym_key_file": str(ran.folder / "key"), "spark": spark}
+    shared = {key: value for key, value in LITTLE.items() if ".driver." in key or ".sql." in key}
+    own = {"pseudonym_key_file": str(ran.folder / "key"), "spark": {"spark.master": "local[2]", **shared}}
     conf = _settings(ran.folder / "local", str(shop / "events"), **own)
     command = [sys.executable, "-m", "jobs.nightly", "--conf", conf, "--date", DAY]
     done = subprocess.run(command, cwd=ROOT, env=variables(), capture_output=True, text=True, timeout=900, check=False)

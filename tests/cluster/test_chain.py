@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from recsys.io import View
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(3000)]
 
 VERSION = ("epoch", "batch")  # the cluster had more batches: a stream of its own before the night
 CLOCK = ("ingest_time",)  # when a batch began
@@ -100,7 +100,7 @@ def test_embeddings_are_equal_but_for_rounding(ran: Ran, spark: SparkSession, ta
     assert ours.keys() == local.keys()
     x, y = (np.array([found[key] for key in sorted(found)]) for found in (ours, local))
     assert len(x) > 50
-    np.testing.assert_allclose(x, y, atol=1e-3)  # unit vectors: a cosine above 0.99999
+    np.testing.assert_allclose(x, y, atol=1e-4)  # unit vectors: a cosine above 0.9999999
 
 
 def test_lists_are_equal(ran: Ran, spark: SparkSession) -> None:
@@ -130,6 +130,8 @@ def test_a_worker_died_and_the_night_went_on(ran: Ran) -> None:
     at = datetime.fromisoformat(killed["time"]).timestamp()
     lost = [e for e in spark_events(ran, "SparkListenerExecutorRemoved") if e["Timestamp"] >= 1000 * at]
     assert len(lost) == 1
+    reasons = [event["Task End Reason"]["Reason"] for event in spark_events(ran, "SparkListenerTaskEnd")]
+    assert reasons.count("ExecutorLostFailure") > 0  # it died at work
     page = ran.folder / "cluster" / "artifacts" / "reports" / DAY / "report.html"
     assert "<html" in page.read_text()
 

@@ -133,10 +133,11 @@ def test_the_night_declares_what_its_stages_do() -> None:
 
 
 def said(capsys: pytest.CaptureFixture[str]) -> str:
-    """The one line of the log, which is an error without a trace."""
+    """The one line of the log, beside progress, which is an error without a trace."""
     captured = capsys.readouterr()
     assert captured.out == ""
-    (line,) = captured.err.splitlines()
+    assert "Traceback" not in captured.err
+    (line,) = (line for line in captured.err.splitlines() if line.startswith("{"))
     fields = json.loads(line)
     assert fields["level"] == "ERROR"
     assert "trace" not in fields

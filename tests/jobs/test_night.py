@@ -4,60 +4,229 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from datetime import date
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
+import mlflow
 import pytest
 
-from jobs import embed, evaluate, nightly, simulate
-from recsys.config import Settings, load
-from recsys.job import run
-from tests.jobs.conftest import own_process, write_conf
+from jobs import embed, evaluate, nightly
+from recsys import flow
+from recsys.encoder.job import encoders_of, labels_from, read_encoder
+from recsys.errors import RecsysError
+from recsys.flow import BY_NAME, NIGHT
+from recsys.job import Context, run
+from recsys.registry.bundle import Bundle
+from recsys.registry.champion import registry_folder, required_champion
+from recsys.tables import BATCHES, EXAMPLES, ITEM_EMBEDDINGS, ITEM_FEATURES, RECOMMENDATIONS, USER_EMBEDDINGS
+from tests.jobs.conftest import own_process
+from tests.jobs.night import FIRST, SECOND, Lines, Nights, open_shop, progress_log, started, watched
 
 if TYPE_CHECKING:
+    from mlflow.entities import Run
     from pyspark.sql import SparkSession
 
-SHOP = (
-    "users=250",
-    "items=150",
-    "events_per_day=2500",
-    "cluster_items=15",
-    "bots=2",
-    "joining_users=0",
-    "launched_items=0",
-)
-FIRST, SECOND = date(2025, 3, 6), date(2025, 3, 7)  # days 4 and 5 of the shop
-SMALL = {
-    "encoder": {"dim": 16, "length": 10, "epochs": 2, "batch": 64, "negatives": 64},
-    "ranker": {"days": 1, "hidden": [8], "epochs": 2, "batch": 256},
-    "features": {"k": 32},
-    "topn": {"candidates": 30, "popular": 10},
-    "evaluate": {"resamples": 100, "step_minutes": 60},
-    "registry": {"resamples": 100},
-}
+    from recsys.io import View
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
-@dataclass
-class Nights:
-    conf: str
-    settings: Settings
-    codes: list[int] = field(default_factory=list)
+@dataclass(frozen=True)
+class Done:
+    """A finished night: its code, its lines and the bundle that was champion then."""
+
+    code: int
+    lines: list[dict[str, Any]]
+    champion: Bundle
 
 
-def test_x(spark: SparkSession, tmp_path: Path) -> None:
-    import time
+@pytest.fixture(scope="module")
+def nights(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nights]:
+    with own_process(), progress_log(spark):
+        yield open_shop(tmp_path_factory.mktemp("night"))
 
-    with own_process():
-        conf = write_conf(tmp_path, **SMALL)
-        t = time.time()
-        assert simulate.main(["--out", f"{tmp_path}/shop", "--days", "1..4", *(f"--set={s}" for s in SHOP)]) == 0
-        print("simulate", time.time() - t)
-        print(run(nightly.JOB, nightly.main, ["--conf", conf, "--date", FIRST.isoformat()]))
-        assert simulate.main(["--out", f"{tmp_path}/shop", "--days", "5", *(f"--set={s}" for s in SHOP)]) == 0
-        print(run(nightly.JOB, nightly.main, ["--conf", conf, "--date", SECOND.isoformat()]))
-        import subprocess
 
-        subprocess.run(["cp", "-r", str(tmp_path), "/tmp/night"])
+@pytest.fixture(scope="module")
+def first(nights: Nights) -> Done:
+    """The night of the fourth day: nothing was there before."""
+    nights.simulate("1..4")
+    with watched(nights, nightly.JOBS):
+        code, lines = nights.run(FIRST)
+    return Done(code, lines, required_champion(nights.settings))
+
+
+@pytest.fixture(scope="module")
+def broken(nights: Nights, first: Done) -> tuple[int, list[dict[str, Any]]]:
+    """The fifth day arrives; its night breaks at `embed`."""
+    nights.simulate("5")
+
+    def fails(context: Context) -> None:
+        raise RecsysError("the disk is full")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(embed, "main", fails)
+        return nights.run(SECOND)
+
+
+@pytest.fixture(scope="module")
+def second(nights: Nights, broken: object) -> Done:
+    """The same night again."""
+    code, lines = nights.run(SECOND)
+    return Done(code, lines, required_champion(nights.settings))
+
+
+def view(spark: SparkSession, nights: Nights) -> View:
+    from recsys.io import Warehouse
+
+    return Warehouse(spark, nights.settings.warehouse).view()
+
+
+def run_of(nights: Nights, model: str, name: str) -> Run | None:
+    found = mlflow.get_experiment_by_name(f"{nights.settings.registry.experiment}-{model}")
+    assert found is not None
+    runs = mlflow.search_runs([found.experiment_id], f"attributes.run_name = '{name}'", output_format="list")
+    assert len(runs) <= 1
+    return runs[0] if runs else None
+
+
+def version_of(nights: Nights, version: str) -> dict[str, str]:
+    tags: dict[str, str] = mlflow.MlflowClient().get_model_version(nights.settings.registry.model, version).tags
+    return tags
+
+
+def aliased(nights: Nights) -> str:
+    names = nights.settings.registry
+    return str(mlflow.MlflowClient().get_model_version_by_alias(names.model, names.alias).version)
+
+
+def test_the_first_night_runs_every_job_and_crowns_the_first_bundle(nights: Nights, first: Done) -> None:
+    assert first.code == 0, [line for line in first.lines if line["level"] != "INFO"]
+    assert started(first.lines) == list(NIGHT)
+    assert nights.codes(FIRST) == dict.fromkeys(NIGHT, 0)
+    (decision,) = (line for line in first.lines if line["event"] == "decision")
+    assert (decision["outcome"], decision["version"]) == ("promoted", "1")
+    assert version_of(nights, "1")["bundle"] == first.champion.id
+    assert first.champion.manifest.parent is None
+    assert first.champion.folder.is_relative_to(registry_folder(nights.settings) / "1")
+
+
+def test_models_of_the_first_night_know_nothing_of_the_day_nor_the_base_of_the_labels(
+    nights: Nights, first: Done
+) -> None:
+    settings = nights.settings
+    base = read_encoder(encoders_of(settings, FIRST).base, FIRST)
+    labels, day = (datetime(2025, 3, d, tzinfo=timezone.utc) for d in (5, 6))  # ranker.days is 1
+    assert labels_from(base) <= labels < labels_from(first.champion.encoder) <= day
+    for name in (f"{FIRST}-base", FIRST.isoformat()):
+        found = run_of(nights, "encoder", name)
+        assert found is not None
+        assert (found.data.params["warm"], found.info.status) == ("False", "FINISHED")
+    ranker = run_of(nights, "ranker", FIRST.isoformat())
+    assert ranker is not None
+    assert ranker.data.params["warm"] == "False"
+    assert ranker.data.params["labels_from"] == str(labels_from(base))
+    assert ranker.data.params["labels_to"] == str(day)
+    assert ranker.data.tags["decision.outcome"] == "promoted"
+
+
+def test_jobs_read_and_write_what_they_declare(nights: Nights, first: Done) -> None:
+    stores = {flow.SOURCE, flow.REGISTRY, "encoders", "report"}
+    for name, stage in BY_NAME.items():
+        own = {*stage.writes, BATCHES.name}
+        assert nights.writes[name] - {BATCHES.name} == set(stage.writes) - stores, name
+        assert nights.reads[name] <= {*stage.reads, *own}, name
+        declared = set(stage.reads) - stores
+        assert declared - nights.reads[name] <= ({"events"} if name == "stream" else {ITEM_FEATURES.name}), name
+
+
+def test_every_table_carries_the_champion(spark: SparkSession, nights: Nights, first: Done, second: Done) -> None:
+    found = view(spark, nights)
+    for table in (USER_EMBEDDINGS, ITEM_EMBEDDINGS, RECOMMENDATIONS):
+        rows = found.read(table).groupBy("batch", "bundle").count().orderBy("batch").collect()
+        assert [(row["batch"], row["bundle"]) for row in rows] == [(0, first.champion.id), (1, second.champion.id)]
+        assert all(row["count"] > 100 for row in rows), table.name
+
+
+def test_the_report_and_its_summary_are_written(nights: Nights, first: Done, second: Done) -> None:
+    for day, done in ((FIRST, first), (SECOND, second)):
+        folder = nights.folder / "artifacts" / "reports" / day.isoformat()
+        assert done.champion.id in (folder / "report.html").read_text(encoding="utf-8")
+        told = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+        assert told["bundle"] == done.champion.id
+        whole = {(r["model"], r["metric"]): r for r in told["metrics"]["frozen"] if r["slice"] == "all"}
+        assert whole["recommender", "ndcg@10"]["users"] > 20
+        assert whole["oracle", "ndcg@10"]["value"] > whole["popularity", "ndcg@10"]["value"]
+        assert len(told["samples"]) == 3
+        assert (told["bots"]["true"], len(told["realism"])) == (2, 6)
+        assert run_of(nights, "evaluate", day.isoformat()) is not None
+    verdict = json.loads((nights.folder / f"artifacts/reports/{FIRST}/summary.json").read_text())["verdict"]
+    assert verdict == "Version 1 was promoted: there was no champion."
+
+
+def test_a_job_that_fails_ends_the_night_and_the_next_run_begins_with_it(
+    nights: Nights, broken: tuple[int, list[dict[str, Any]]], second: Done
+) -> None:
+    code, lines = broken
+    assert code == RecsysError.exit_code
+    assert started(lines) == list(NIGHT[: NIGHT.index("embed") + 1])
+    (error,) = (line for line in lines if line["level"] == "ERROR" and line["job"] == "embed")
+    assert error["event"] == "the disk is full"
+    assert started(second.lines) == list(NIGHT[NIGHT.index("embed") :])
+
+
+def test_the_second_night_goes_on_from_the_champion(
+    spark: SparkSession, nights: Nights, first: Done, second: Done
+) -> None:
+    settings = nights.settings
+    seen = labels_from(first.champion.encoder)
+    encoder, ranker = (run_of(nights, model, SECOND.isoformat()) for model in ("encoder", "ranker"))
+    assert encoder is not None
+    assert ranker is not None
+    assert (encoder.data.params["warm"], ranker.data.params["warm"]) == ("True", "True")
+    assert run_of(nights, "encoder", f"{SECOND}-base") is None
+    base, grown = (read_encoder(path, SECOND) for path in vars(encoders_of(settings, SECOND)).values())
+    assert base.newest == first.champion.encoder.newest
+    known = first.champion.encoder.vocabulary.items
+    assert grown.vocabulary.items[: len(known)] == known
+    day = datetime(2025, 3, 7, tzinfo=timezone.utc)
+    assert seen < labels_from(grown) <= day
+    assert ranker.data.params["labels_from"] == str(seen)
+    assert ranker.data.params["labels_to"] == str(day)
+    new = view(spark, nights).read(EXAMPLES).where(f"at >= TIMESTAMP '{seen:%Y-%m-%d %H:%M:%S.%f} UTC'")
+    assert new.count() == int(ranker.data.params["examples"])
+
+
+def test_the_alias_moves_or_the_refusal_says_why(nights: Nights, first: Done, second: Done) -> None:
+    ranker = run_of(nights, "ranker", SECOND.isoformat())
+    assert ranker is not None
+    tags, told = ranker.data.tags, version_of(nights, "2")
+    assert tags["decision.version"] == "2"
+    assert told["parent"] == first.champion.id
+    assert told["decision.previous"] == "1"
+    assert told["decision.reason"] == tags["decision.reason"]
+    assert "ndcg@10" in tags["decision.reason"]
+    ahead = ranker.data.metrics["compare.gain"] > 0 and ranker.data.metrics["compare.ahead"] >= 0.9
+    assert tags["decision.outcome"] == told["decision.outcome"] == ("promoted" if ahead else "refused")
+    assert aliased(nights) == ("2" if ahead else "1")
+    assert second.champion.id == (told["bundle"] if ahead else first.champion.id)
+    assert nights.codes(SECOND) == dict.fromkeys(NIGHT, 0) | {"train_ranker": 0 if ahead else 4}
+    assert second.code == (0 if ahead else 4)
+    assert ahead or "version 1 stays champion" in tags["decision.reason"]
+
+
+def test_a_day_that_the_champion_has_learned_from_is_refused(nights: Nights, second: Done) -> None:
+    handler = Lines()
+    logging.getLogger("recsys").handlers[:] = [handler]
+    assert run(evaluate.JOB, evaluate.main, ["--conf", nights.conf, "--date", "2025-03-05"]) == 4
+    (error,) = (line for line in handler.found if line["level"] == "ERROR")
+    assert f"bundle {second.champion.id} has learned from behaviours up to 2025-03-0" in error["event"]
+    assert not (nights.folder / "artifacts" / "reports" / "2025-03-05").exists()
+
+
+def test_a_finished_night_is_not_run_again(spark: SparkSession, nights: Nights, second: Done) -> None:
+    before = view(spark, nights).versions
+    code, lines = nights.run(SECOND)
+    assert (code, started(lines)) == (0, [])
+    assert view(spark, nights).versions == before

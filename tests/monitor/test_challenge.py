@@ -36,7 +36,11 @@ def test_both_encoders_of_the_day_are_needed(tmp_path: Path, present: str) -> No
 def test_paths_are_where_executors_read(tmp_path: Path) -> None:
     made = save(tmp_path / "b", encoder(1), ranker(1), snapshot(), SETTINGS, {})
     paths = paths_of(made, "hour.parquet")
-    assert (paths.encoder, paths.ranker, paths.snapshot) == (f"{tmp_path}/b/encoder", f"{tmp_path}/b/ranker", "hour.parquet")
+    assert (paths.encoder, paths.ranker, paths.snapshot) == (
+        f"{tmp_path}/b/encoder",
+        f"{tmp_path}/b/ranker",
+        "hour.parquet",
+    )
     assert Path(paths.encoder).is_dir()
     assert Path(paths.ranker).is_dir()
     assert load(tmp_path / "b").id == made.id

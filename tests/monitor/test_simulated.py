@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from recsys.io import View, Warehouse
     from recsys.schema import Table
 
-NOW = datetime(2026, 3, 2, tzinfo=timezone.utc)
+UTC = timezone.utc
+NOW = datetime(2026, 3, 2, tzinfo=UTC)
 
 
 def commit(warehouse: Warehouse, table: Table, rows: list[dict[str, Any]], batch: int = 0) -> View:
@@ -73,9 +74,9 @@ def test_figures_are_of_people_who_engage(spark: SparkSession, tmp_path: Path) -
     from recsys.io import Warehouse
 
     random = np.random.default_rng(5)
-    kept = [
+    kept: list[dict[str, Any]] = [
         {"user_id": f"u{user}", "session_id": f"s{user}{n % 3}", "item_id": f"i{int(random.exponential(4))}",
-         "behaviour": ("view", "click")[n % 2], "event_time": datetime.fromtimestamp(1e9 + 60 * user + 7 * n, timezone.utc)}
+         "behaviour": ("view", "click")[n % 2], "event_time": datetime.fromtimestamp(1e9 + 60 * user + 7 * n, UTC)}
         for user in range(6)
         for n in range(12)
     ]  # fmt: skip
@@ -89,8 +90,8 @@ def test_figures_are_of_people_who_engage(spark: SparkSession, tmp_path: Path) -
     view = commit(Warehouse(spark, str(tmp_path)), EVENTS, [*kept, *others])
     found = {line.name: line for line in compared(view, Settings(), named(spark, "bot"))}
     time = np.asarray([int(row["event_time"].timestamp()) * 1_000_000 for row in kept])
-    ids = [[row[name] for row in kept] for name in ("user_id", "session_id", "item_id")]
-    wanted = realism(*ids, time)
+    user, session, item = ([row[name] for row in kept] for name in ("user_id", "session_id", "item_id"))
+    wanted = realism(user, session, item, time)
     assert found.keys() == set(LABELS.values())
     for name, (low, high) in ranges().items():
         line = found[LABELS[name]]

@@ -1,4 +1,4 @@
-"""The champion as the jobs of a night see it: downloaded once, checked each time, downloaded again where it is harmed."""
+"""The champion as a night's jobs see it: downloaded once, checked each time, downloaded anew where it is harmed."""
 
 from __future__ import annotations
 

@@ -12,12 +12,16 @@ from recsys.registry.tracking import run
 METRICS = ("loss", "recall", "absent")
 
 
-def log(store: Settings, name: str, losses: list[tuple[int, float]], outcome: str = "promoted") -> None:
+def log(
+    store: Settings, name: str, losses: list[tuple[int, float]], outcome: str = "promoted", dies: bool = False
+) -> None:
     with run(store, "ranker", name, {}, {"events": 4}):
         mlflow.set_tag("decision.outcome", outcome)
         for epoch, loss in losses:
             mlflow.log_metric("loss", loss, step=epoch)
             mlflow.log_metric("recall", 1 - loss, step=epoch)
+        if dies:
+            raise KeyError("dead")
 
 
 def test_curves_come_in_the_order_of_their_steps_and_tags_with_them(store: Settings) -> None:
@@ -31,9 +35,8 @@ def test_curves_come_in_the_order_of_their_steps_and_tags_with_them(store: Setti
 def test_the_newest_run_of_the_name_counts_and_failed_ones_do_not(store: Settings) -> None:
     log(store, "2026-03-01", [(1, 0.5)], "promoted")
     log(store, "2026-03-01", [(1, 0.25)], "refused")
-    with pytest.raises(KeyError, match="dead"), run(store, "ranker", "2026-03-01", {}, {}):
-        mlflow.log_metric("loss", 9.0, step=1)
-        raise KeyError("dead")
+    with pytest.raises(KeyError, match="dead"):
+        log(store, "2026-03-01", [(1, 9.0)], dies=True)
     found = trained(store, "ranker", "2026-03-01", METRICS)
     assert found.series["loss"] == ((1,), (0.25,))
     assert found.tags["decision.outcome"] == "refused"
