@@ -145,6 +145,7 @@ class Settings(Section):
     pseudonym_key_file: str = Field("", description="file of the HMAC key; empty: RECSYS_PSEUDONYM_KEY, else made")
     timezone: str = Field("UTC", description="zone of the business day")
     seed: int = Field(20171016, description="seed of everything random")
+    threads: int = Field(1, ge=1, description="PyTorch threads of a training on the driver; the weights depend on it")
     behaviours: dict[str, Behaviour] = Field(default=BEHAVIOURS, description="behaviour types; order gives the code")
     stream: StreamSettings = StreamSettings()
     features: FeatureSettings = FeatureSettings()

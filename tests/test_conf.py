@@ -43,6 +43,13 @@ def test_properties_name_the_jars_of_a_local_session() -> None:
     assert found == {"spark.jars.packages": ",".join(session.PACKAGES), "spark.jars.excludes": session.EXCLUDES}
 
 
+def test_image_has_the_versions_that_the_package_pins() -> None:
+    setup, image = ((CONF.parent / name).read_text() for name in ("setup.py", "Dockerfile"))
+    (spark,), (delta,) = (re.findall(rf'"{name}==([\d.]+)"', setup) for name in ("pyspark", "delta-spark"))
+    assert re.findall(r"^FROM apache/spark:([\d.]+)-python3$", image, re.MULTILINE) == [spark]
+    assert re.findall(r"delta-spark==([\d.]+)", image) == [delta]
+
+
 def test_cron_line_calls_the_night() -> None:
     lines = (CONF / "schedule" / "nightly.cron").read_text().splitlines()
     (line,) = [line for line in lines if re.match(r"[\d*]", line)]

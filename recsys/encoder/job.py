@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 
+import torch
+
 from recsys.config import Settings
 from recsys.days import start_of
 from recsys.encoder.dataset import read_sequences, sequences
@@ -110,6 +112,7 @@ def _train(
     staging = f"{settings.artifacts}/sequences/{folder.name}"
     sequences(view.read(EVENTS), settings, until, since).write.mode("overwrite").parquet(staging)
     histories = read_sequences(staging, settings)
+    torch.set_num_threads(settings.threads)
     event(log, "training the encoder", users=histories.users, behaviours=len(histories.time), warm=start is not None)
     trained, logs = train(histories, tuple(settings.behaviours), settings.encoder, settings.seed, start, say)
     trained.save(folder)

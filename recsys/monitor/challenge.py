@@ -10,6 +10,7 @@ from pathlib import Path
 
 import mlflow
 import pandas as pd
+import torch
 from pyspark.sql import functions as F
 
 from recsys.config import Settings
@@ -53,6 +54,7 @@ def train_and_challenge(warehouse: Warehouse, settings: Settings, day: date, cha
     start = None if champion is None else champion.ranker
     params = {**settings.ranker.model_dump(), "seed": settings.seed, "warm": start is not None, "day": day}
     params |= {"labels_from": first, "labels_to": last, "examples": len(found.y)}
+    torch.set_num_threads(settings.threads)
     with tracking.run(settings, MODEL, day.isoformat(), params, versions):
         event(log, "training the ranker", examples=len(found.y), positives=int(found.y.sum()), warm=start is not None)
         ranker, logs = train_ranker(

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from pathlib import Path
 
 import pyarrow as pa
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from recsys.config import Settings
-from recsys.encoder.trained import TrainedEncoder
+from recsys.encoder.spark import encoder_of_task
 from recsys.errors import ConfigError, NoDataError
 from recsys.features.definitions import ITEM_FEATURES
 from recsys.ranking.passes import Batches, featured, labelled, read_pool, whole_users
@@ -103,7 +102,7 @@ def _pool(recent: DataFrame, settings: Settings) -> pa.Table:
 def _pairing(pool: pa.Table, encoder_path: str, settings: Settings, first: int) -> Pass:
     def pairing(batches: Batches) -> Iterator[pa.RecordBatch]:
         built, items = read_pool(pool, settings.ranker.popularity)
-        encoder = TrainedEncoder.load(Path(encoder_path))
+        encoder = encoder_of_task(encoder_path)
         for table in whole_users(batches):
             yield from labelled(table, built, items, encoder, settings, first).to_batches()
 
@@ -131,7 +130,7 @@ def _together(history: DataFrame, pairs: DataFrame, categories: DataFrame | None
 
 def _featuring(encoder_path: str, settings: Settings) -> Pass:
     def featuring(batches: Batches) -> Iterator[pa.RecordBatch]:
-        encoder = TrainedEncoder.load(Path(encoder_path))
+        encoder = encoder_of_task(encoder_path)
         for table in whole_users(batches):
             yield from featured(table, encoder, settings).to_batches()
 

@@ -14,13 +14,14 @@ import pytest
 
 from jobs import embed, evaluate, nightly
 from recsys import flow
+from recsys.demo import Place, closing
 from recsys.encoder.job import encoders_of, labels_from, read_encoder
 from recsys.errors import RecsysError
 from recsys.flow import BY_NAME, NIGHT
 from recsys.job import Context, run
 from recsys.registry.bundle import Bundle
 from recsys.registry.champion import registry_folder, required_champion
-from recsys.tables import BATCHES, EXAMPLES, ITEM_EMBEDDINGS, ITEM_FEATURES, RECOMMENDATIONS, USER_EMBEDDINGS
+from recsys.tables import BATCHES, EXAMPLES, ITEM_EMBEDDINGS, RECOMMENDATIONS, USER_EMBEDDINGS
 from tests.jobs.conftest import own_process
 from tests.jobs.night import FIRST, SECOND, Lines, Nights, open_shop, progress_log, started, watched
 
@@ -137,8 +138,8 @@ def test_jobs_read_and_write_what_they_declare(nights: Nights, first: Done) -> N
         own = {*stage.writes, BATCHES.name}
         assert nights.writes[name] - {BATCHES.name} == set(stage.writes) - stores, name
         assert nights.reads[name] <= {*stage.reads, *own}, name
-        declared = set(stage.reads) - stores
-        assert declared - nights.reads[name] <= ({"events"} if name == "stream" else {ITEM_FEATURES.name}), name
+        spared = {"events"} if name == "catalogue" else set()  # read only where the source has no catalogue
+        assert set(stage.reads) - stores - nights.reads[name] == spared, name
 
 
 def test_every_table_carries_the_champion(spark: SparkSession, nights: Nights, first: Done, second: Done) -> None:
@@ -163,6 +164,9 @@ def test_the_report_and_its_summary_are_written(nights: Nights, first: Done, sec
         assert run_of(nights, "evaluate", day.isoformat()) is not None
     verdict = json.loads((nights.folder / f"artifacts/reports/{FIRST}/summary.json").read_text())["verdict"]
     assert verdict == "Version 1 was promoted: there was no champion."
+    text = closing(Place(nights.folder), FIRST)  # what the demo would print
+    assert text.count("newest behaviour:") == 3
+    assert verdict in text
 
 
 def test_a_job_that_fails_ends_the_night_and_the_next_run_begins_with_it(
