@@ -69,7 +69,7 @@ class Quality:
 def tested(encoder: TrainedEncoder, rows: list[list[str]]) -> Quality:
     """Rank each user's last item by what lies before it. An item that the encoder does not know is never found."""
     h = histories(rows)
-    queries = encoder.encode(h, Points(start=h.offsets[:-1], end=h.offsets[1:] - 1, at=h.offsets[1:] * 0))
+    queries = encoder.encode(h, Points(start=h.offsets[:-1], end=h.offsets[1:] - 1, at=h.time[h.offsets[1:] - 1]))
     index = encoder.vocabulary.index(h.items)[h.item] - 1  # [E] row of the item vectors; -1: unknown
     place = ranked(queries, encoder.item_vectors(), index, h.offsets)
     hit = (place < 10) & (index[h.offsets[1:] - 1] >= 0)

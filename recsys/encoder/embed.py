@@ -69,8 +69,10 @@ def embed_batches(encoder: TrainedEncoder, bundle: str, batches: Iterator[pa.Rec
     """
     for batch in batches:
         histories = from_arrow(newest(batch.column("recent"), encoder.settings.length), encoder.behaviours)
-        vectors = encoder.encode(histories, at_end(histories, 0))
-        yield _rows("user_id", batch.column("user_id"), bundle, vectors, batch.column("as_of").cast(UTC))
+        as_of = batch.column("as_of").cast(UTC)
+        moments = np.asarray(as_of.cast(pa.int64()), dtype=np.int64)
+        vectors = encoder.encode(histories, at_end(histories, moments))
+        yield _rows("user_id", batch.column("user_id"), bundle, vectors, as_of)
 
 
 def item_batch(encoder: TrainedEncoder, bundle: str, first: int, last: int) -> pa.RecordBatch:

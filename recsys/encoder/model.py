@@ -86,6 +86,7 @@ class Encoder(nn.Module):
         self.items = nn.Parameter(torch.zeros(items + 1, s.dim))  # row 0, unknown, stays zero
         self.behaviours = nn.Parameter(torch.zeros(behaviours + 1, s.dim))
         self.gaps = nn.Parameter(torch.zeros(GAPS, s.dim))
+        self.ahead = nn.Parameter(torch.zeros(GAPS, s.dim))  # a session goes on with its subject, a new day need not
         self.places = nn.Parameter(torch.zeros(s.length, s.dim))
         self.blocks = nn.ModuleList(Block(s) for _ in range(s.blocks))
         self.norm = nn.RMSNorm(s.dim, eps=1e-6)
@@ -100,7 +101,7 @@ class Encoder(nn.Module):
                 elif parameter.ndim == 1:
                     parameter.zero_()
                 else:
-                    inputs = name in ("items", "behaviours", "gaps", "places")
+                    inputs = name in ("items", "behaviours", "gaps", "ahead", "places")
                     deviation = 0.02 if inputs else parameter.shape[1] ** -0.5
                     parameter.normal_(0.0, deviation, generator=generator)
             self.items[0] = 0.0
@@ -112,7 +113,8 @@ class Encoder(nn.Module):
         """
         x = F.embedding(batch.item, table) * self.dim**0.5  # [N, D]
         x = x + F.embedding(batch.behaviour, self.behaviours) + F.embedding(batch.gap, self.gaps)
-        x = F.dropout(x + F.embedding(batch.back, self.places), self.dropout, self.training)
+        x = x + F.embedding(batch.ahead, self.ahead) + F.embedding(batch.back, self.places)
+        x = F.dropout(x, self.dropout, self.training)
         for number, block in enumerate(self.blocks, start=1):
             x = block(x, batch, newest and number == len(self.blocks))
         return F.normalize(self.norm(x), dim=-1)

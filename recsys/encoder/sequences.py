@@ -27,6 +27,8 @@ class Tokens:
     item: I64  # vocabulary index; 0: none or unknown
     behaviour: I64  # code + 1; 0: not known to the model
     gap: I64  # bucket of the time since the behaviour before, 1 ... GAPS - 1
+    ahead: I64  # bucket of the time until the user's next behaviour, 1 ... GAPS - 1; 0: there is none
+    time: I64  # microseconds since 1970 UTC
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +55,7 @@ class Batch:
     item: Tensor  # [N] row of the table that is passed beside the batch
     behaviour: Tensor  # [N]
     gap: Tensor  # [N]
+    ahead: Tensor  # [N]
     back: Tensor  # [N] position counted from the window's end, 0 = newest
     lengths: Tensor  # [B]
     longest: int  # L
@@ -60,7 +63,9 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on a device."""
-        moved = {name: getattr(self, name).to(device) for name in ("item", "behaviour", "gap", "back", "lengths")}
+        moved = {
+            name: getattr(self, name).to(device) for name in ("item", "behaviour", "gap", "ahead", "back", "lengths")
+        }
         slots = None if self.slots is None else self.slots.to(device)
         return Batch(**moved, longest=self.longest, slots=slots)
 
@@ -68,13 +73,20 @@ class Batch:
 def tokens(h: Histories, vocabulary: Vocabulary, behaviours: int) -> Tokens:
     """Translate histories; `behaviours` is the number of behaviour types that the model knows.
 
-    Gaps are bucketed as 1 + floor(log2(1 + seconds)); what follows out of order in time counts as no gap.
+    Gaps are bucketed as `bucket` does; what follows out of order in time counts as no gap.
     """
     rows = np.append(vocabulary.index(h.items), np.int32(UNKNOWN)).astype(np.int64)  # MISSING = -1 reads the last
     known = np.where(h.behaviour < behaviours, h.behaviour, MISSING)
-    seconds = np.maximum(np.diff(h.time, prepend=h.time[:1]), 0) / 1e6
-    bucket = 1 + np.log2(1.0 + seconds).astype(np.int64)
-    return Tokens(item=rows[h.item], behaviour=known.astype(np.int64) + 1, gap=np.minimum(bucket, GAPS - 1))
+    gap = bucket(np.diff(h.time, prepend=h.time[:1]))
+    ahead = np.append(gap[1:], FIRST)[: len(gap)]
+    ahead[h.offsets[1:][h.lengths > 0] - 1] = FIRST
+    return Tokens(item=rows[h.item], behaviour=known.astype(np.int64) + 1, gap=gap, ahead=ahead, time=h.time)
+
+
+def bucket(micros: I64) -> I64:
+    """1 + floor(log2(1 + seconds)), at most GAPS - 1; a negative time counts as 0."""
+    seconds = np.maximum(micros, 0) / 1e6
+    return np.minimum(1 + np.log2(1.0 + seconds).astype(np.int64), GAPS - 1)
 
 
 def ragged(start: I64, lengths: I64) -> I64:
@@ -131,13 +143,19 @@ def by_length(windows: Windows, batch: int, rng: np.random.Generator) -> Iterato
         yield rows[first : first + batch]
 
 
-def collate(t: Tokens, w: Windows, flat: I64, items: I64) -> Batch:
-    """The tokens at `flat` = ragged(w.start, w.lengths) as tensors; `items` [N]: their rows in the caller's table."""
+def collate(t: Tokens, w: Windows, flat: I64, items: I64, at: I64 | None = None) -> Batch:
+    """The tokens at `flat` = ragged(w.start, w.lengths) as tensors; `items` [N]: their rows in the caller's table.
+
+    `at` [B] says when each window's next behaviour is asked for; without it, it is the one that the tokens know.
+    """
     lengths = w.lengths
     size, longest = len(lengths), int(lengths.max(initial=0))
     stop = np.cumsum(lengths)
     gap = t.gap[flat]
     gap[stop - lengths] = FIRST
+    ahead = t.ahead[flat]
+    if at is not None:
+        ahead[stop - 1] = bucket(at - t.time[w.end - 1])
     slots = None
     if int(stop[-1]) != size * longest:
         slots = torch.from_numpy(ragged(np.arange(size, dtype=np.int64) * longest, lengths))
@@ -145,6 +163,7 @@ def collate(t: Tokens, w: Windows, flat: I64, items: I64) -> Batch:
         item=torch.from_numpy(items),
         behaviour=torch.from_numpy(t.behaviour[flat]),
         gap=torch.from_numpy(gap),
+        ahead=torch.from_numpy(ahead),
         back=torch.from_numpy(np.repeat(stop, lengths) - 1 - np.arange(len(flat))),
         lengths=torch.from_numpy(lengths),
         longest=longest,

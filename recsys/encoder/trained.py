@@ -23,6 +23,7 @@ from recsys.errors import BundleError
 from recsys.features.history import F32, I64, Histories, Points
 
 WEIGHTS, DESCRIPTION = "encoder.safetensors", "encoder.json"
+BLOCK = 1 << 21  # cosines worked out at once
 TOKENS = 1 << 14  # tokens of one forward pass: enough for full matrix speed, small enough to stay in the cache
 
 
@@ -40,16 +41,32 @@ class TrainedEncoder:
         """[P, D] unit vector of each point's newest L behaviours; zeros where it has none.
 
         Behaviour codes of `h` mean `self.behaviours`. Unknown items and types count by what is known of them. The
-        result depends on [start, end) alone, not on `at`.
+        vector is true at `at`: what a user wants next depends on how long ago the newest behaviour was.
         """
         spans = last_windows(p.start, p.end, self.settings.length)
-        return encode(self.model, tokens(h, self.vocabulary, len(self.behaviours)), spans)
+        return encode(self.model, tokens(h, self.vocabulary, len(self.behaviours)), spans, p.at)
 
     def item_vectors(self) -> F32:
         """[V, D] unit vectors; row i belongs to vocabulary.items[i]."""
         with torch.inference_mode():
             vectors: F32 = self.model.item_vectors().float().cpu().numpy()
         return vectors
+
+    def soft_maximum(self, users: F32) -> F32:
+        """[U] tau log(sum over all items of exp(cosine / tau)) of `users` [U, D], with the encoder's temperature tau.
+
+        A cosine minus this is the encoder's log probability that the item is the next new one, times tau: comparable
+        between users, which a cosine alone is not.
+        """
+        tau = self.settings.temperature
+        out = np.empty(len(users), dtype=np.float32)
+        with torch.inference_mode():
+            items = self.model.item_vectors().float().cpu()
+            rows = max(BLOCK // max(len(items), 1), 1)
+            for first in range(0, len(users), rows):
+                cosine = torch.from_numpy(users[first : first + rows]) @ items.T  # [B, V]
+                out[first : first + rows] = (torch.logsumexp(cosine / tau, dim=1) * tau).numpy()
+        return out
 
     def save(self, folder: Path) -> None:
         """Write the weights and their description into `folder`, which is made if absent."""
@@ -87,8 +104,11 @@ class TrainedEncoder:
         )
 
 
-def encode(model: Encoder, translated: Tokens, spans: Windows) -> F32:
-    """[W, D] unit vector of each window, zeros for an empty one; shorter windows first, so that padding stays small."""
+def encode(model: Encoder, translated: Tokens, spans: Windows, at: I64) -> F32:
+    """[W, D] unit vector of each window at the moment `at` [W], zeros for an empty one.
+
+    Shorter windows come first, so that padding stays small.
+    """
     device = model.items.device
     out = np.zeros((len(spans.end), model.dim), dtype=np.float32)
     present = np.flatnonzero(spans.lengths > 0)
@@ -98,7 +118,7 @@ def encode(model: Encoder, translated: Tokens, spans: Windows) -> F32:
         for part in _parts(spans.lengths[rows]):
             w = spans.take(rows[part])
             flat = ragged(w.start, w.lengths)
-            batch = collate(translated, w, flat, translated.item[flat]).to(device)
+            batch = collate(translated, w, flat, translated.item[flat], at[rows[part]]).to(device)
             out[rows[part]] = model(batch, model.items, newest=True).float().cpu().numpy()
     return out
 

@@ -19,7 +19,7 @@ BLOCK = 512
 
 def ranks(model: Encoder, t: Tokens, held: HeldOut, length: int) -> I64:
     """[X] number of unseen items that score above the held-out one; items seen before it are left out."""
-    queries = torch.from_numpy(encode(model, t, last_windows(held.start, held.position, length)))
+    queries = torch.from_numpy(encode(model, t, last_windows(held.start, held.position, length), t.time[held.position]))
     out = np.empty(len(queries), dtype=np.int64)
     with torch.inference_mode():
         vectors = model.item_vectors()  # [V, D]

@@ -167,6 +167,12 @@ PAIR_FEATURES: tuple[Feature, ...] = (
     ),
     _real("pair", "price_ratio", "log", "ln((item's price + 1) / (user's mean price in 30d + 1))"),
     _real("pair", "category_share", "ratio", "share of the user's behaviours that have the item's category"),
+    _real(
+        "pair",
+        "similarity_lead",
+        "cosine",
+        "similarity minus the soft maximum over all items: the encoder's log probability times its temperature",
+    ),
     _real("pair", "similarity", "cosine", "cosine of the user's and the item's embedding"),
 )
 

@@ -30,13 +30,15 @@ def pair_matrix(
     pair_item: I32,
     item_rows: F32,
     similarity: F32,
+    level: F32,
     categories: I32 | None = None,
     pair_category: I32 | None = None,
 ) -> F32:
     """[M, F] features, NaN where unknown; columns as `feature_names`.
 
     `pair_point` [M] indexes the points, `pair_item` [M] the dictionary `h.items` (-1: an item nobody here touched),
-    `item_rows` [M, Fi] are the items' features in the order of ITEM_FEATURES, `similarity` [M] the cosine.
+    `item_rows` [M, Fi] are the items' features in the order of ITEM_FEATURES, `similarity` [M] the cosine,
+    `level` [P] the soft maximum of the point's cosines with all items (`TrainedEncoder.soft_maximum`).
     `categories` [C] gives the category code of each dictionary item and `pair_category` [M] of each pair (-1: unknown);
     without both `pair_category_share` is unknown. Values are plain: scaling belongs to the ranker.
     """
@@ -57,6 +59,7 @@ def pair_matrix(
         f"pair_in_last_{LAST}": found & (newest >= seen.end[pair_point] - LAST),
         "pair_price_ratio": np.log((item_rows[:, ITEM_PRICE] + 1.0) / (users["price_mean_30d"][pair_point] + 1.0)),
         "pair_category_share": _category_share(h, seen, pair_point, categories, pair_category),
+        "pair_similarity_lead": similarity - level[pair_point],
         "pair_similarity": similarity,
     }
     pairs = np.stack([np.asarray(values[name], dtype=np.float32) for name in names(PAIR_FEATURES)], axis=1)

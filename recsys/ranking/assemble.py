@@ -46,6 +46,9 @@ class Encoder(Protocol):
     def item_vectors(self) -> F32:
         """[V, D] unit length, in the order of the vocabulary."""
 
+    def soft_maximum(self, users: F32) -> F32:
+        """[P] of `users` [P, D]: the level that their cosines with all items are measured from."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Requests:
@@ -90,6 +93,7 @@ def features(
     """
     points = as_of(h, r.user, r.at, s.k)
     numbers = encoder.vocabulary.index(r.item.to_pylist())
+    vectors = encoder.encode(h, points)
     matrix = pair_matrix(
         h,
         points,
@@ -98,7 +102,8 @@ def features(
         pair_point=r.request,
         pair_item=pc.fill_null(pc.index_in(r.item, value_set=pa.array(h.items, r.item.type)), -1).to_numpy(),
         item_rows=r.item_rows,
-        similarity=similarity(encoder.encode(h, points), encoder.item_vectors(), r.request, numbers),
+        similarity=similarity(vectors, encoder.item_vectors(), r.request, numbers),
+        level=encoder.soft_maximum(vectors),
         categories=r.categories,
         pair_category=r.pair_category,
     )

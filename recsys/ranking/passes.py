@@ -17,10 +17,12 @@ from recsys.features.definitions import ITEM_FEATURES
 from recsys.features.history import F32, FIELDS, I32, I64, MISSING, Histories, from_columns
 from recsys.features.windows import first_after
 from recsys.ranking.assemble import Encoder, Requests, as_of, features
-from recsys.ranking.examples import Kinds, Log, Pairs, Pool, build_pool, make_pairs
+from recsys.ranking.examples import HOUR, Kinds, Log, Pairs, Pool, build_pool, make_pairs, uniform
 from recsys.ranking.near import near_items
 
 Batches = Iterable[pa.RecordBatch]
+DAY = 24 * HOUR
+UTC = pa.timestamp("us", tz="UTC")
 
 
 def whole_users(batches: Batches) -> Iterator[pa.Table]:
@@ -78,27 +80,38 @@ def labelled(
     )
     ranker = settings.ranker
     pairs = make_pairs(log, kinds(settings), pool, ranker.negatives, first, ranker.lists)
-    near = _near(log, pairs, tuple(both.dictionary.to_pylist()), encoder, settings)
+    moment = _moments(log, ranker.nightly)
+    near = _near(log, moment, pairs, tuple(both.dictionary.to_pylist()), encoder, settings)
     names_of = pa.array(encoder.vocabulary.items, pa.string())
-    rows = table.take(pa.array(np.concatenate([pairs.row, near.row])))
-    shown = pa.array(np.concatenate([pairs.shown, near.shown]))
+    row, shown = np.concatenate([pairs.row, near.row]), np.concatenate([pairs.shown, near.shown])
+    rows = table.take(pa.array(row))
+    at = np.where(shown, log.time[row], moment[row])
     behaviour = np.concatenate([pairs.behaviour, near.behaviour])
     positive = behaviour >= 0
     return pa.table(
         {
             "user_id": rows["user_id"],
-            "request_id": pc.if_else(shown, rows["request_id"], rows["event_id"]),
+            "request_id": pc.if_else(pa.array(shown), rows["request_id"], rows["event_id"]),
             "item_id": pa.concat_arrays(
                 [both.dictionary.take(pa.array(pairs.item)), names_of.take(pa.array(near.item))]
             ),
-            "at": rows["event_time"],
+            "at": pa.array(at, UTC),
             "label": pa.array(positive.astype(np.float32)),
             "target": names.take(pa.array(behaviour, mask=~positive)),
         }
     )
 
 
-def _near(log: Log, pairs: Pairs, items: tuple[str, ...], encoder: Encoder, settings: Settings) -> Pairs:
+def _moments(log: Log, nightly: float) -> I64:
+    """[E] when each event would be asked for: at its own time, or, for a share of them, at the start of its UTC day.
+
+    Lists are made for the moment and in the night; the ranker has to know how both look.
+    """
+    early = uniform(log.draw, 1)[:, 0] < nightly
+    return np.where(early, log.time - log.time % DAY, log.time)
+
+
+def _near(log: Log, moment: I64, pairs: Pairs, items: tuple[str, ...], encoder: Encoder, settings: Settings) -> Pairs:
     """Further negatives of each target's own request; their items are codes of the encoder's vocabulary, from 0."""
     own = np.flatnonzero(~pairs.shown)
     request, inverse = np.unique(pairs.row[own], return_inverse=True)  # [P]
@@ -115,9 +128,9 @@ def _near(log: Log, pairs: Pairs, items: tuple[str, ...], encoder: Encoder, sett
         value=np.full(len(kept), np.nan),
         items=items,
     )
-    user, at = log.user[request], log.time[request]
-    points = as_of(h, user, at, settings.features.k)
-    until = first_after(h.time, points.end, h.offsets[user + 1], at)
+    user = log.user[request]
+    points = as_of(h, user, moment[request], settings.features.k)
+    until = first_after(h.time, points.end, h.offsets[user + 1], log.time[request])
     order = np.argsort(inverse, kind="stable")
     counts = np.bincount(inverse, minlength=len(request))
     used = Ragged(offsets=np.append(0, np.cumsum(counts)), values=pairs.item[own][order].astype(np.int64))
@@ -171,7 +184,7 @@ def _runs(values: pa.ChunkedArray) -> I64:
 
 
 def _micros(times: pa.ChunkedArray) -> I64:
-    return np.asarray(times.cast(pa.timestamp("us", tz="UTC")).cast(pa.int64()).to_numpy(), dtype=np.int64)
+    return np.asarray(times.cast(UTC).cast(pa.int64()).to_numpy(), dtype=np.int64)
 
 
 def _item_rows(rows: pa.ListArray) -> F32:

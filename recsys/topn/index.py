@@ -37,6 +37,9 @@ class Encoder(Protocol):
     def item_vectors(self) -> F32:
         """[V, D] unit length, in the order of the vocabulary."""
 
+    def soft_maximum(self, users: F32) -> F32:
+        """[P] of `users` [P, D]: the level that their cosines with all items are measured from."""
+
 
 class Scorer(Protocol):
     """What Top-N asks of `ranking.trained.TrainedRanker`."""

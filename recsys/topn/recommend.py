@@ -79,10 +79,11 @@ def recommend(
         topn=topn_settings,
     )
     vectors = encoder.encode(h, at_end(h, at))  # [U, D]
+    level = encoder.soft_maximum(vectors) if ranker is not None else vectors[:, 0]
     moments = np.broadcast_to(np.asarray(at, dtype=np.int64), (h.users,))
     rows = job.index.rows(h.items)  # [C]
     blocks = [slice(first, first + BLOCK_USERS) for first in range(0, max(h.users, 1), BLOCK_USERS)]
-    return _joined([_block(job, _users(h, b), moments[b], vectors[b], rows) for b in blocks])
+    return _joined([_block(job, _users(h, b), moments[b], vectors[b], level[b], rows) for b in blocks])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -94,7 +95,7 @@ class _Job:
     topn: TopNSettings
 
 
-def _block(job: _Job, h: Histories, at: I64, vectors: F32, rows: I64) -> TopN:
+def _block(job: _Job, h: Histories, at: I64, vectors: F32, level: F32, rows: I64) -> TopN:
     index, n = job.index, job.topn.n
     seen = Ragged(offsets=h.offsets, values=np.append(rows, -1)[h.item])  # item -1 reads the last: no row
     pool = popular(index.snapshot, max(job.topn.popular, n) + int(seen.lengths.max(initial=0)))
@@ -103,7 +104,7 @@ def _block(job: _Job, h: Histories, at: I64, vectors: F32, rows: I64) -> TopN:
     if job.ranker is None:
         score = _without_ranker(similarity, candidates, pool, len(index.snapshot.items))
     else:
-        score = job.ranker.score(_features(job, h, at, rows, candidates, similarity))
+        score = job.ranker.score(_features(job, h, at, rows, candidates, similarity, level))
     wide = np.full((h.users, max(n, int(candidates.items.lengths.max(initial=0)))), -np.inf, dtype=np.float32)  # [B, W]
     wide[np.arange(wide.shape[1]) < candidates.items.lengths[:, None]] = score
     place, best = (values.numpy() for values in largest(torch.from_numpy(wide), n))  # [B, N]
@@ -141,7 +142,7 @@ def _similarity(index: ItemIndex, vectors: F32, candidates: Candidates) -> F32:
     return cosine
 
 
-def _features(job: _Job, h: Histories, at: I64, rows: I64, candidates: Candidates, similarity: F32) -> F32:
+def _features(job: _Job, h: Histories, at: I64, rows: I64, candidates: Candidates, similarity: F32, level: F32) -> F32:
     """[M, F] the ranker's input."""
     index = job.index
     item = candidates.items.values
@@ -157,6 +158,7 @@ def _features(job: _Job, h: Histories, at: I64, rows: I64, candidates: Candidate
         pair_item=local[item],
         item_rows=index.snapshot.features[item],
         similarity=similarity,
+        level=level,
         categories=np.append(index.category, np.int32(-1))[rows],
         pair_category=index.category[item],
     )

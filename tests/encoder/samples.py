@@ -43,7 +43,7 @@ def model_of(settings: EncoderSettings, items: int, seed: int = 0) -> Encoder:
     """Random weights, those of the input tables large enough for every input to matter."""
     model = Encoder(settings, items, len(BEHAVIOURS), torch.Generator().manual_seed(seed))
     with torch.no_grad():
-        for table in (model.items, model.behaviours, model.gaps, model.places):
+        for table in (model.items, model.behaviours, model.gaps, model.ahead, model.places):
             table.mul_(20)
     return model.eval()
 

@@ -76,7 +76,8 @@ def test_each_batch_gives_its_rows_in_order_with_their_vectors(encoder: TrainedE
     assert set(first.column("bundle").to_pylist()) == {"b1"}
     assert set(first.column("made_by").to_pylist()) == {f"{socket.gethostname()}/{os.getpid()}"}
     h = from_arrow(whole.column("recent"), BEHAVIOURS)
-    wanted = encoder.encode(h, at_end(h, 0))
+    moments = np.asarray(whole.column("as_of").cast(pa.int64()))
+    wanted = encoder.encode(h, at_end(h, moments))
     vectors = np.asarray(first.column("vector").to_pylist())
     np.testing.assert_allclose(vectors, wanted, atol=1e-6)
     assert [bool(vector.any()) for vector in vectors] == [True, False, True, False, True]

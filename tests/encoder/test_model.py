@@ -21,6 +21,8 @@ def windows(*lengths: int, seed: int = 0) -> Batch:
         item=random.integers(0, ITEMS + 1, size),
         behaviour=random.integers(0, 4, size),
         gap=random.integers(1, 20, size),
+        ahead=random.integers(1, 20, size),
+        time=np.zeros(size, dtype=np.int64),
     )
     end = np.cumsum(lengths)
     w = Windows(start=end - np.asarray(lengths), end=end)
@@ -37,7 +39,7 @@ def part(batch: Batch, row: int) -> Batch:
     """Window `row` alone."""
     end = int(batch.lengths[: row + 1].sum())
     own = slice(end - int(batch.lengths[row]), end)
-    columns = {name: getattr(batch, name)[own] for name in ("item", "behaviour", "gap", "back")}
+    columns = {name: getattr(batch, name)[own] for name in ("item", "behaviour", "gap", "ahead", "back")}
     return Batch(**columns, lengths=batch.lengths[row : row + 1], longest=int(batch.lengths[row]), slots=None)
 
 
@@ -72,7 +74,7 @@ def test_it_computes_what_a_plain_loop_computes(blocks: int) -> None:
     batch = windows(4)
     with torch.inference_mode():
         x = model.items[batch.item] * 8**0.5 + model.behaviours[batch.behaviour]
-        x = x + model.gaps[batch.gap] + model.places[batch.back]
+        x = x + model.gaps[batch.gap] + model.ahead[batch.ahead] + model.places[batch.back]
         for block in model.blocks:
             assert isinstance(block, Block)
             x = plain_block(block, x)
@@ -136,7 +138,9 @@ def test_the_beginning_is_drawn_from_the_generator_and_unknown_is_zero() -> None
     assert one.gaps.shape == (GAPS, 8)
     block = one.blocks[0]
     assert isinstance(block, Block)
-    assert float(block.widen.weight.detach().std()) == pytest.approx(8**-0.5, rel=0.1)
+    assert float(block.widen.weight.detach().std()) == pytest.approx(
+        8**-0.5, rel=4 / (2 * block.widen.weight.numel()) ** 0.5
+    )
     assert (block.widen.bias == 0).all()
     assert (block.inner_norm.weight == 1).all()
 

@@ -112,7 +112,8 @@ def test_batches_are_shuffled() -> None:
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=6))
 def test_collate_gives_each_token_its_place(lengths: list[int]) -> None:
     size = sum(lengths) + 3
-    t = Tokens(item=np.arange(size), behaviour=np.arange(size) % 3, gap=np.arange(size) + 1)
+    count = np.arange(size)
+    t = Tokens(item=count, behaviour=count % 3, gap=count + 1, ahead=count + 2, time=count * 10**6)
     end = np.cumsum(ints(lengths)) + 3
     w = Windows(start=end - ints(lengths), end=end)
     flat = ragged(w.start, w.lengths)
@@ -120,6 +121,9 @@ def test_collate_gives_each_token_its_place(lengths: list[int]) -> None:
     assert batch.item.tolist() == [p + 100 for p in flat]
     assert batch.behaviour.tolist() == [p % 3 for p in flat]
     assert batch.gap.tolist() == [FIRST if p in w.start else p + 1 for p in flat]
+    assert batch.ahead.tolist() == [p + 2 for p in flat]
+    asked = collate(t, w, flat, t.item, at=t.time[w.end - 1] + 6 * 10**6)
+    assert asked.ahead.tolist() == [3 if p + 1 in w.end else p + 2 for p in flat]  # 1 + floor(log2(1 + 6))
     assert batch.back.tolist() == [length - 1 - n for length in lengths for n in range(length)]
     assert (batch.lengths.tolist(), batch.longest) == (lengths, max(lengths))
     slots = [row * max(lengths) + n for row, length in enumerate(lengths) for n in range(length)]
@@ -134,7 +138,8 @@ def test_collate_gives_each_token_its_place(lengths: list[int]) -> None:
 @pytest.mark.parametrize("lengths", [[2, 2], [1, 3]])
 def test_a_batch_moves_whole(lengths: list[int]) -> None:
     size = sum(lengths)
-    t = Tokens(item=np.arange(size), behaviour=np.arange(size), gap=np.arange(size))
+    count = np.arange(size)
+    t = Tokens(item=count, behaviour=count, gap=count, ahead=count, time=count)
     end = np.cumsum(ints(lengths))
     w = Windows(start=end - ints(lengths), end=end)
     moved = collate(t, w, np.arange(size), t.item).to(torch.device("meta"))

@@ -75,7 +75,7 @@ def test_users_get_the_vectors_of_the_function_on_executors(spark: SparkSession,
     assert found["as_of"].to_pylist() == [row[2] for row in rows]
     assert set(found["bundle"].to_pylist()) == {"b1"}
     h = histories([steps(user) for user in range(24)])
-    wanted = TrainedEncoder.load(folder).encode(h, at_end(h, 0))
+    wanted = TrainedEncoder.load(folder).encode(h, at_end(h, np.arange(24) * 3_600_000_000))
     np.testing.assert_allclose(np.asarray(found["vector"].to_pylist()), wanted, atol=1e-6)
     assert not wanted[[0, 5]].any()
     check_makers(found)

@@ -44,12 +44,27 @@ def test_vectors_have_unit_length_and_nothing_is_zero(encoder: TrainedEncoder) -
 
 def test_only_the_newest_behaviours_of_the_stretch_count(encoder: TrainedEncoder) -> None:
     h = views("dabcd")
-    points = Points(start=np.asarray([0, 1, 0]), end=np.asarray([4, 4, 5]), at=np.asarray([0, 99, 0]))
+    points = Points(
+        start=np.asarray([0, 1, 0]), end=np.asarray([4, 4, 5]), at=np.asarray([0, 99, 0])
+    )  # none lies after
     whole, part, longer = encoder.encode(h, points)
     np.testing.assert_array_equal(whole, part)
     assert abs(whole - longer).max() > 1e-3
+    later = Points(start=points.start[:1], end=points.end[:1], at=np.asarray([h.time[3] + 86_400_000_000]))
+    assert abs(encoder.encode(h, later)[0] - whole).max() > 1e-3  # a day later something else is next
     behind = histories([[("a", 1, 60), ("b", 1, 120), ("c", 1, 180)]])
     assert abs(encoder.encode(behind, at_end(behind, 0))[0] - whole).max() > 1e-3  # other behaviours, another vector
+
+
+def test_the_soft_maximum_makes_cosines_log_probabilities(encoder: TrainedEncoder) -> None:
+    users = encoder.encode(H, at_end(H, 0))[[0, 2]]
+    cosine = users @ encoder.item_vectors().T
+    tau = encoder.settings.temperature
+    lead = (cosine - encoder.soft_maximum(users)[:, None]) / tau
+    np.testing.assert_allclose(np.exp(lead).sum(axis=1), 1, rtol=1e-4)
+    np.testing.assert_allclose(
+        np.exp(lead), np.exp(cosine / tau) / np.exp(cosine / tau).sum(1, keepdims=True), rtol=1e-3
+    )
 
 
 def test_batches_of_any_size_agree(encoder: TrainedEncoder, monkeypatch: pytest.MonkeyPatch) -> None:

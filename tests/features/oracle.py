@@ -156,6 +156,7 @@ def pair_values(
         "pair_in_last_10": any(e.item == item for e in seen[-10:]),
         "pair_price_ratio": ratio,
         "pair_category_share": len(same) / len(seen) if seen and wanted is not None else None,
+        "pair_similarity_lead": cosine - 0.75,
         "pair_similarity": cosine,
     }
 

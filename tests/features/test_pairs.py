@@ -38,6 +38,7 @@ def _matrix(h: Histories, at: int, pairs: list[tuple[int, str, int | None]]) -> 
         pair_item=np.asarray([local.get(item, -1) for _, item, _ in pairs], dtype=np.int32),
         item_rows=rows,
         similarity=np.full(len(pairs), 0.5, dtype=np.float32),
+        level=np.full(len(h.lengths), 0.75, dtype=np.float32),
         categories=np.asarray([code(item) for item in h.items], dtype=np.int32),
         pair_category=np.asarray([code(item) for _, item, _ in pairs], dtype=np.int32),
     )
@@ -70,9 +71,8 @@ def test_without_categories_the_share_is_unknown() -> None:
     h = oracle.histories([[Event("1", "u", 5, "view", "a")]])
     rows = np.zeros((1, len(ITEM_FEATURES)), dtype=np.float32)
     zero = np.zeros(1, dtype=np.int64)
-    found = pair_matrix(
-        h, at_end(h, 9), NAMES, SETTINGS, zero, zero.astype(np.int32), rows, np.ones(1, dtype=np.float32)
-    )
+    one = np.ones(1, dtype=np.float32)
+    found = pair_matrix(h, at_end(h, 9), NAMES, SETTINGS, zero, zero.astype(np.int32), rows, one, one)
     assert np.isnan(found[0, feature_names().index("pair_category_share")])
     assert found[0, feature_names().index("pair_engaged_count")] == 1
 

@@ -31,6 +31,10 @@ class NewestItem:
     def item_vectors(self) -> F32:
         return np.eye(len(self.vocabulary.items), dtype=np.float32)
 
+    def soft_maximum(self, users: F32) -> F32:
+        level: F32 = (users @ self.item_vectors().T).max(axis=1)
+        return level
+
     def encode(self, h: Histories, p: Points) -> F32:
         vectors = np.zeros((len(p.at), len(self.vocabulary.items)), dtype=np.float32)
         for point, (start, end) in enumerate(zip(p.start, p.end, strict=True)):

@@ -83,6 +83,8 @@ def test_items_of_the_history_leave_and_take_their_request_along(history: Histor
     assert column["engaged_count"] == [1, 1, 0, 0]
     assert column["recency_s"] == pytest.approx([1, 1, np.nan, np.nan], nan_ok=True)
     assert column["pair_similarity"] == pytest.approx([0, 0, np.nan, np.nan], nan_ok=True)
+    lead = column["pair_similarity_lead"]  # the user is at `a`, so the level is 1
+    assert lead == pytest.approx([-1, -1, np.nan, np.nan], nan_ok=True)
     with_seen, every = features(history, asked, newest_item, BEHAVIOURS, FeatureSettings(), seen=True)
     assert every.tolist() == list(range(7))
     place = feature_names().index

@@ -75,7 +75,9 @@ def test_events_become_labelled_pairs(newest_item: Encoder) -> None:
         {"user_id": "w", "event_time": 7, "event_id": "4", "behaviour": "purchase", "item_id": "a", "draw": 4},
         {"user_id": "w", "event_time": 7, "event_id": "5", "behaviour": "view", "item_id": "d", "draw": 6},
     )
-    rows = labelled(events, pool, items, newest_item, Settings(), first=0).to_pylist()
+    rows = labelled(
+        events, pool, items, newest_item, Settings(ranker=RankerSettings(lists=True, nightly=0)), first=0
+    ).to_pylist()
     columns = ("user_id", "request_id", "item_id", "label", "target")
     assert [tuple(row[name] for name in columns) for row in rows] == [
         ("u", "list", "a", 0.0, None),
@@ -87,7 +89,7 @@ def test_events_become_labelled_pairs(newest_item: Encoder) -> None:
         ("w", "4", "b", 0.0, None),  # near w's vector; c was met before, d at the same moment
     ]
     assert [row["at"].microsecond for row in rows] == [1, 1, 5, 5, 7, 7, 7]
-    alone = Settings(ranker=RankerSettings(lists=False, near=0))
+    alone = Settings(ranker=RankerSettings(lists=False, near=0, nightly=0))
     rows = labelled(events, pool, items, newest_item, alone, first=0).to_pylist()
     assert [(row["request_id"], row["item_id"]) for row in rows] == [("3", "b"), ("3", "z"), ("4", "a"), ("4", "z")]
 

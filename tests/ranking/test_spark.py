@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 DAY = datetime(2026, 3, 2, tzinfo=timezone.utc)
-SETTINGS = Settings(features=FeatureSettings(k=4), ranker=RankerSettings(negatives=2))
+SETTINGS = Settings(features=FeatureSettings(k=4), ranker=RankerSettings(negatives=2, near=2, lists=True, nightly=0))
 USERS, CATALOGUE = 30, 12
 
 
@@ -123,7 +123,8 @@ def test_examples_are_labelled_and_see_only_what_lies_before(
         else:
             assert times[request]["item_id"] == positive["item_id"]
             assert positive["at"] == times[request]["event_time"]
-            assert len(pairs) <= 3
+            assert len(pairs) <= 5
+            assert len({row["item_id"] for row in pairs}) == len(pairs)
 
 
 def test_examples_do_not_depend_on_partitions_or_order(

@@ -41,6 +41,10 @@ class Circle:
         vectors: F32 = np.stack([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32)
         return vectors
 
+    def soft_maximum(self, users: F32) -> F32:
+        level: F32 = (users @ self.item_vectors().T).max(axis=1)
+        return level
+
     def encode(self, h: Histories, p: Points) -> F32:
         padded: F32 = np.concatenate([np.zeros((1, 2), np.float32), self.item_vectors()])
         ids = [*h.items, ""]  # item -1 reads the last
