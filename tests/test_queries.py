@@ -100,20 +100,16 @@ def test_each_batch_is_one_line_of_the_log(
     spark: SparkSession, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(logging.getLogger("recsys"), "propagate", True)
-    listener = queries.ProgressLog()
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.json").write_text(json.dumps({"a": 1}) + "\n")
-    spark.streams.addListener(listener)
-    try:
-        with caplog.at_level(logging.INFO, "recsys.queries"):
-            rows = spark.readStream.schema("a int").json(f"{tmp_path}/in")
-            here, trigger = point(tmp_path), queries.AVAILABLE_NOW
-            queries.wait([queries.start(rows, reading, name="told", point=here, trigger=trigger)])
-            deadline = time.monotonic() + 30
-            while "query ended" not in caplog.messages and time.monotonic() < deadline:
-                time.sleep(0.1)
-    finally:
-        spark.streams.removeListener(listener)
+    queries.log_progress(spark)  # once a session: other tests may have asked for it
+    with caplog.at_level(logging.INFO, "recsys.queries"):
+        rows = spark.readStream.schema("a int").json(f"{tmp_path}/in")
+        here, trigger = point(tmp_path), queries.AVAILABLE_NOW
+        queries.wait([queries.start(rows, reading, name="told", point=here, trigger=trigger)])
+        deadline = time.monotonic() + 30
+        while "query ended" not in caplog.messages and time.monotonic() < deadline:
+            time.sleep(0.1)
     assert (caplog.messages[0], caplog.messages[-1]) == ("query started", "query ended")
     lines = [record.fields for record in caplog.records if record.msg == "batch done"]  # type: ignore[attr-defined]
     told = [(line["batch"], line["rows"]) for line in lines if line["query"] == "told" and line["rows"]]
