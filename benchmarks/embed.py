@@ -162,7 +162,10 @@ def random_encoder(seed: int) -> TrainedEncoder:
     """An untrained encoder of the usual shape: its speed does not depend on its weights."""
     vocabulary = Vocabulary(tuple(f"i{n:05d}" for n in range(ITEMS)))
     model = Encoder(EncoderSettings(), ITEMS, len(NAMES), torch.Generator().manual_seed(seed)).eval()
-    return TrainedEncoder(settings=EncoderSettings(), vocabulary=vocabulary, behaviours=NAMES, model=model, newest=0)
+    crowd = np.zeros(len(vocabulary), dtype=np.float32)
+    return TrainedEncoder(
+        settings=EncoderSettings(), vocabulary=vocabulary, behaviours=NAMES, model=model, newest=0, crowd=crowd
+    )
 
 
 def random_snapshot(encoder: TrainedEncoder, seed: int) -> ItemSnapshot:

@@ -64,6 +64,7 @@ class EncoderSettings(Section):
     negatives: int = Field(1024, ge=1, description="negatives shared by a batch; all items from their number upwards")
     sampling_power: float = Field(0.0, ge=0, le=1, description="negatives ~ occurrences ** power; 0: uniform")
     temperature: float = Field(0.07, gt=0, description="temperature of the cosine scores")
+    kernel: float = Field(0.1, gt=0, description="temperature of the kernel that compares items for pair_affinity")
     batch: int = Field(128, ge=1, description="sequences in a training batch")
     lr: float = Field(1e-3, gt=0, description="Adam's learning rate")
     epochs: int = Field(20, ge=1, description="epochs at most; validation stops earlier")
@@ -84,7 +85,8 @@ class RankerSettings(Section):
     """The ranking model and its examples."""
 
     days: float = Field(3, gt=0, description="days of labels in a full training run")
-    negatives: int = Field(8, ge=1, description="negatives per target drawn from the items of its hour")
+    negatives: int = Field(4, ge=1, description="negatives per target drawn from the items of its hour")
+    wide: int = Field(4, ge=1, description="negatives per target drawn from all items of the labels' time")
     near: int = Field(4, ge=0, description="negatives per target drawn from the candidates by embedding")
     nightly: float = Field(0.5, ge=0, le=1, description="share of targets asked for at the start of their UTC day")
     lists: bool = Field(False, description="also learn from shown lists: what was shown and left alone is a negative")
@@ -93,13 +95,13 @@ class RankerSettings(Section):
     batch: int = Field(1024, ge=1, description="examples in a training batch")
     lr: float = Field(1e-3, gt=0, description="Adam's learning rate")
     cross: int = Field(1, ge=0, description="cross layers beside the hidden ones")
-    weight_decay: float = Field(1e-6, ge=0, description="Adam's L2 penalty")
+    weight_decay: float = Field(1e-3, ge=0, description="Adam's L2 penalty")
     validation: float = Field(0.1, gt=0, lt=1, description="newest share of the examples, held out to stop training")
     epochs: int = Field(20, ge=1, description="epochs at most; validation stops earlier")
     patience: int = Field(3, ge=1, description="epochs without a better validation before stopping")
     increment_epochs: int = Field(2, ge=1, description="epochs at most of an incremental run")
     seen: bool = Field(False, description="label items that the user engaged with before; Top-N never recommends these")
-    pool: int = Field(1000, ge=1, description="most engaged items of each hour, from which its negatives are drawn")
+    pool: int = Field(1000, ge=1, description="items of an hour, the most engaged ones, that negatives are drawn from")
     popularity: float = Field(0.5, ge=0, le=1, description="power of an item's events in that draw; 0: all items alike")
     max_requests: int = Field(200_000, ge=1, description="labelled requests in one run; newer ones win")
 

@@ -188,6 +188,7 @@ EXAMPLES = Table(
         _c("at", "timestamp", "moment of the request; features know only what lies strictly before it"),
         _c("label", "float", "1: the target behaviour followed; 0: it did not"),
         _c("behaviour", "string", "the target behaviour; NULL for a negative"),
+        _c("draw_chance", "double", "chance that such a request draws the item as a negative; NULL: in a shown list"),
         _c("features", "array<float>", "values in the order of the feature names kept with the bundle"),
         _c("day", "date", "UTC day of `at`"),
     ),

@@ -40,6 +40,8 @@ def test_overlays_are_settings() -> None:
 
 def test_properties_name_the_jars_of_a_local_session() -> None:
     found = session.parse_properties((CONF / "cluster.properties").read_text())
+    stack = found.pop("spark.driver.extraJavaOptions")
+    assert stack in session.LOCAL["spark.driver.extraJavaOptions"].split()
     assert found == {"spark.jars.packages": ",".join(session.PACKAGES), "spark.jars.excludes": session.EXCLUDES}
 
 

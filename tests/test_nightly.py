@@ -162,7 +162,7 @@ class Passed:
 OUTCOMES = st.lists(st.sampled_from([0, 0, 0, 1, 2, 3, 4]), max_size=8)
 
 
-@hypothesis_settings(deadline=None, max_examples=20)
+@hypothesis_settings(max_examples=20)
 @given(runs=st.lists(st.tuples(st.integers(1, 4), OUTCOMES), min_size=1, max_size=5))
 def test_whatever_fails_each_job_of_each_day_passes_once_and_in_order(
     runs: list[tuple[int, list[int]]], tmp_path_factory: pytest.TempPathFactory

@@ -16,13 +16,14 @@ import torch
 from torch.nn import functional as F
 
 from recsys.config import EncoderSettings
+from recsys.encoder.affinity import crowds
 from recsys.encoder.examples import Examples, HeldOut, split
 from recsys.encoder.increment import check, grown
 from recsys.encoder.loss import Sampler, SharedSoftmax, clashes, sampler
 from recsys.encoder.model import Encoder
 from recsys.encoder.optimizer import RowAdam
 from recsys.encoder.sequences import Tokens, Windows, by_length, collate, ragged, tokens
-from recsys.encoder.trained import TrainedEncoder
+from recsys.encoder.trained import TrainedEncoder, unit_vectors
 from recsys.encoder.validate import recall_at
 from recsys.encoder.vocabulary import UNKNOWN, Vocabulary
 from recsys.errors import NoDataError
@@ -79,8 +80,9 @@ def train(
             run, settings.epochs if start is None else settings.increment_epochs, start is not None, rng, on_epoch
         )
     newest = max(int(h.time.max()), start.newest if start is not None else int(h.time.min()))
+    crowd = crowds(unit_vectors(model), _occurrences(run), settings.kernel, rng)
     trained = TrainedEncoder(
-        settings=settings, vocabulary=vocabulary, behaviours=behaviours, model=model.eval(), newest=newest
+        settings=settings, vocabulary=vocabulary, behaviours=behaviours, model=model.eval(), newest=newest, crowd=crowd
     )
     return trained, logs
 

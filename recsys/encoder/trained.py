@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +17,15 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from recsys.config import EncoderSettings
+from recsys.encoder.affinity import affinity
 from recsys.encoder.model import Encoder
 from recsys.encoder.sequences import Tokens, Windows, collate, last_windows, ragged, tokens
 from recsys.encoder.vocabulary import Vocabulary
 from recsys.errors import BundleError
-from recsys.features.history import F32, I64, Histories, Points
+from recsys.features.history import F32, I32, I64, Histories, Points
 
 WEIGHTS, DESCRIPTION = "encoder.safetensors", "encoder.json"
+CROWD = "crowd"
 BLOCK = 1 << 21  # cosines worked out at once
 TOKENS = 1 << 14  # tokens of one forward pass: enough for full matrix speed, small enough to stay in the cache
 
@@ -36,6 +39,7 @@ class TrainedEncoder:
     behaviours: tuple[str, ...]
     model: Encoder
     newest: int  # time of the newest behaviour it was trained on, microseconds since 1970 UTC
+    crowd: F32  # [V] ln of the mean kernel between an item and everyone's behaviours (affinity.crowds)
 
     def encode(self, h: Histories, p: Points) -> F32:
         """[P, D] unit vector of each point's newest L behaviours; zeros where it has none.
@@ -48,9 +52,20 @@ class TrainedEncoder:
 
     def item_vectors(self) -> F32:
         """[V, D] unit vectors; row i belongs to vocabulary.items[i]."""
-        with torch.inference_mode():
-            vectors: F32 = self.model.item_vectors().float().cpu().numpy()
-        return vectors
+        return self._vectors
+
+    @cached_property
+    def _vectors(self) -> F32:
+        return unit_vectors(self.model)
+
+    def affinity(self, h: Histories, p: Points, pair_point: I64, number: I32, newest: int) -> F32:
+        """[M] how much denser each point's `newest` behaviours, L at most, lie around an item than everyone's.
+
+        `pair_point` [M] ascends, `number` [M] as the vocabulary numbers items (0: unknown, NaN). See affinity.affinity.
+        """
+        spans = last_windows(p.start, p.end, min(newest, self.settings.length))
+        item = tokens(h, self.vocabulary, len(self.behaviours)).item
+        return affinity(self._vectors, self.crowd, self.settings.kernel, item, spans, pair_point, number)
 
     def soft_maximum(self, users: F32) -> F32:
         """[U] tau log(sum over all items of exp(cosine / tau)) of `users` [U, D], with the encoder's temperature tau.
@@ -61,7 +76,7 @@ class TrainedEncoder:
         tau = self.settings.temperature
         out = np.empty(len(users), dtype=np.float32)
         with torch.inference_mode():
-            items = self.model.item_vectors().float().cpu()
+            items = torch.from_numpy(self._vectors)
             rows = max(BLOCK // max(len(items), 1), 1)
             for first in range(0, len(users), rows):
                 cosine = torch.from_numpy(users[first : first + rows]) @ items.T  # [B, V]
@@ -71,7 +86,8 @@ class TrainedEncoder:
     def save(self, folder: Path) -> None:
         """Write the weights and their description into `folder`, which is made if absent."""
         folder.mkdir(parents=True, exist_ok=True)
-        save_file({k: v.detach().cpu().contiguous() for k, v in self.model.state_dict().items()}, folder / WEIGHTS)
+        weights = {k: v.detach().cpu().contiguous() for k, v in self.model.state_dict().items()}
+        save_file({**weights, CROWD: torch.from_numpy(self.crowd)}, folder / WEIGHTS)
         description = {
             "settings": self.settings.model_dump(),
             "behaviours": self.behaviours,
@@ -94,14 +110,25 @@ class TrainedEncoder:
             settings = EncoderSettings.model_validate(told["settings"])
             vocabulary, behaviours = Vocabulary(tuple(told["items"])), tuple(told["behaviours"])
             model = Encoder(settings, len(vocabulary), len(behaviours))
-            model.load_state_dict(load_file(folder / WEIGHTS))
+            weights = load_file(folder / WEIGHTS)
+            crowd = weights.pop(CROWD).numpy()
+            model.load_state_dict(weights)
             newest = int(told["newest"])
         except (ValueError, KeyError, TypeError, RuntimeError, ValidationError, SafetensorError) as error:
             raise BundleError(f"The encoder in {str(folder)!r} is damaged or incomplete: {error}") from error
         model.eval()
+        if crowd.shape != (len(vocabulary),):
+            raise BundleError(f"The encoder in {str(folder)!r} has {len(vocabulary)} items and {len(crowd)} crowds.")
         return TrainedEncoder(
-            settings=settings, vocabulary=vocabulary, behaviours=behaviours, model=model, newest=newest
+            settings=settings, vocabulary=vocabulary, behaviours=behaviours, model=model, newest=newest, crowd=crowd
         )
+
+
+def unit_vectors(model: Encoder) -> F32:
+    """[V, D] the model's item vectors."""
+    with torch.inference_mode():
+        vectors: F32 = model.item_vectors().float().cpu().numpy()
+    return vectors
 
 
 def encode(model: Encoder, translated: Tokens, spans: Windows, at: I64) -> F32:

@@ -166,6 +166,12 @@ PAIR_FEATURES: tuple[Feature, ...] = (
         meaning=f"the item is among the user's newest {LAST} behaviours",
     ),
     _real("pair", "price_ratio", "log", "ln((item's price + 1) / (user's mean price in 30d + 1))"),
+    _real(
+        "pair",
+        "category_price_ratio",
+        "log",
+        "ln(item's price + 1) minus the mean of the same over the user's behaviours in the item's category",
+    ),
     _real("pair", "category_share", "ratio", "share of the user's behaviours that have the item's category"),
     _real(
         "pair",
@@ -173,6 +179,13 @@ PAIR_FEATURES: tuple[Feature, ...] = (
         "cosine",
         "similarity minus the soft maximum over all items: the encoder's log probability times its temperature",
     ),
+    _real(
+        "pair",
+        "affinity",
+        "log ratio",
+        "how much denser the user's newest behaviours lie around the item than everyone's: a kernel of item cosines",
+    ),
+    _real("pair", "affinity_last", "log ratio", f"the same of the user's newest {LAST} behaviours alone", str(LAST)),
     _real("pair", "similarity", "cosine", "cosine of the user's and the item's embedding"),
 )
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from recsys.config import FeatureSettings
 from recsys.features.definitions import ITEM_FEATURES, LAST, PAIR_FEATURES, USER_FEATURES, names
+from recsys.features.embedded import Embedded
 from recsys.features.history import F32, F64, I32, I64, Histories, Points
 from recsys.features.user import ratio, user_features
 from recsys.features.windows import SECOND, by_code, known
@@ -29,18 +30,16 @@ def pair_matrix(
     pair_point: I64,
     pair_item: I32,
     item_rows: F32,
-    similarity: F32,
-    level: F32,
+    embedded: Embedded,
     categories: I32 | None = None,
     pair_category: I32 | None = None,
 ) -> F32:
     """[M, F] features, NaN where unknown; columns as `feature_names`.
 
     `pair_point` [M] indexes the points, `pair_item` [M] the dictionary `h.items` (-1: an item nobody here touched),
-    `item_rows` [M, Fi] are the items' features in the order of ITEM_FEATURES, `similarity` [M] the cosine,
-    `level` [P] the soft maximum of the point's cosines with all items (`TrainedEncoder.soft_maximum`).
+    `item_rows` [M, Fi] are the items' features in the order of ITEM_FEATURES, `embedded` has what the encoder says.
     `categories` [C] gives the category code of each dictionary item and `pair_category` [M] of each pair (-1: unknown);
-    without both `pair_category_share` is unknown. Values are plain: scaling belongs to the ranker.
+    without both the features of the pair's category are unknown. Values are plain: scaling belongs to the ranker.
     """
     seen = known(h, p)
     users = user_features(h, seen, behaviours, s)
@@ -52,15 +51,19 @@ def pair_matrix(
     found = high > low
     newest = rows[high - 1] if len(rows) else np.zeros(len(low), dtype=np.int64)
     age = (seen.at[pair_point] - h.time[newest]) / SECOND if len(rows) else np.zeros(len(low))
+    share, price = _category(h, seen, pair_point, categories, pair_category)
     values = {
         "pair_engaged_count": high - low,
         "pair_purchase_count": purchase[high] - purchase[low],
         "pair_recency_s": np.where(found, age, np.nan),
         f"pair_in_last_{LAST}": found & (newest >= seen.end[pair_point] - LAST),
         "pair_price_ratio": np.log((item_rows[:, ITEM_PRICE] + 1.0) / (users["price_mean_30d"][pair_point] + 1.0)),
-        "pair_category_share": _category_share(h, seen, pair_point, categories, pair_category),
-        "pair_similarity_lead": similarity - level[pair_point],
-        "pair_similarity": similarity,
+        "pair_category_price_ratio": np.log(item_rows[:, ITEM_PRICE] + 1.0) - price,
+        "pair_category_share": share,
+        "pair_similarity_lead": embedded.lead,
+        "pair_affinity": embedded.affinity,
+        f"pair_affinity_last_{LAST}": embedded.affinity_last,
+        "pair_similarity": embedded.similarity,
     }
     pairs = np.stack([np.asarray(values[name], dtype=np.float32) for name in names(PAIR_FEATURES)], axis=1)
     return np.concatenate([block[pair_point], item_rows.astype(np.float32), pairs], axis=1)
@@ -80,10 +83,18 @@ def _matches(h: Histories, p: Points, codes: I32, pair_point: I64, pair_code: I3
     return np.where(empty, 0, low), np.where(empty, 0, high), order.rows
 
 
-def _category_share(h: Histories, p: Points, pair_point: I64, categories: I32 | None, pair_category: I32 | None) -> F64:
+def _category(
+    h: Histories, p: Points, pair_point: I64, categories: I32 | None, pair_category: I32 | None
+) -> tuple[F64, F64]:
+    """[M] share of the point's behaviours in the pair's category, and the mean ln(price + 1) of those with a price."""
     if categories is None or pair_category is None:
-        return np.full(len(pair_point), np.nan)
+        unknown = np.full(len(pair_point), np.nan)
+        return unknown, unknown
     codes = np.append(categories, np.int32(-1))[h.item]  # item -1 reads the last: unknown
-    low, high, _ = _matches(h, p, codes, pair_point, pair_category)
+    low, high, rows = _matches(h, p, codes, pair_point, pair_category)
+    priced = h.price[rows] >= 0
+    count = np.append(0, np.cumsum(priced))
+    total = np.append(0.0, np.cumsum(np.where(priced, np.log(np.maximum(h.price[rows], 0) + 1.0), 0.0)))
     share = ratio(high - low, (p.end - p.start)[pair_point])
-    return np.where(pair_category < 0, np.nan, share)
+    price = ratio(total[high] - total[low], count[high] - count[low])
+    return np.where(pair_category < 0, np.nan, share), price

@@ -57,9 +57,7 @@ def train_and_challenge(warehouse: Warehouse, settings: Settings, day: date, cha
     torch.set_num_threads(settings.threads)
     with tracking.run(settings, MODEL, day.isoformat(), params, versions):
         event(log, "training the ranker", examples=len(found.y), positives=int(found.y.sum()), warm=start is not None)
-        ranker, logs = train_ranker(
-            found.x, found.y, found.request, found.at, settings.ranker, settings.seed, feature_names(), start, _say
-        )
+        ranker, logs = train_ranker(found, settings.ranker, settings.seed, feature_names(), start, _say)
         tracking.log_curves(logs, ["loss", "validation_logloss", "validation_auc"])
         mlflow.log_metrics({"best_epoch": best_epoch(logs), "trained_examples": len(found.y)})
         view = warehouse.view()

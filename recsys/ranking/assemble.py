@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recsys.config import FeatureSettings
+from recsys.features.embedded import PairEncoder, embedded
 from recsys.features.history import F32, I32, I64, Histories, Points
 from recsys.features.pairs import feature_names, pair_matrix
 from recsys.features.windows import Bool, first_after
@@ -33,7 +34,7 @@ class Vocabulary(Protocol):
         """1-based numbers; 0: unknown."""
 
 
-class Encoder(Protocol):
+class Encoder(PairEncoder, Protocol):
     """What examples ask of `encoder.trained.TrainedEncoder`."""
 
     @property
@@ -46,9 +47,6 @@ class Encoder(Protocol):
     def item_vectors(self) -> F32:
         """[V, D] unit length, in the order of the vocabulary."""
 
-    def soft_maximum(self, users: F32) -> F32:
-        """[P] of `users` [P, D]: the level that their cosines with all items are measured from."""
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Requests:
@@ -56,7 +54,7 @@ class Requests:
 
     user: I64  # [P] index of the user
     at: I64  # [P] microseconds since 1970 UTC
-    request: I64  # [M] index of the pair's request
+    request: I64  # [M] index of the pair's request, ascending
     item: pa.Array  # [M] item ids
     item_rows: F32  # [M, Fi] item features at the last full hour before `at`
     positive: Bool  # [M]
@@ -94,6 +92,7 @@ def features(
     points = as_of(h, r.user, r.at, s.k)
     numbers = encoder.vocabulary.index(r.item.to_pylist())
     vectors = encoder.encode(h, points)
+    cosine = similarity(vectors, encoder.item_vectors(), r.request, numbers)
     matrix = pair_matrix(
         h,
         points,
@@ -102,8 +101,7 @@ def features(
         pair_point=r.request,
         pair_item=pc.fill_null(pc.index_in(r.item, value_set=pa.array(h.items, r.item.type)), -1).to_numpy(),
         item_rows=r.item_rows,
-        similarity=similarity(vectors, encoder.item_vectors(), r.request, numbers),
-        level=encoder.soft_maximum(vectors),
+        embedded=embedded(encoder, h, points, vectors, r.request, numbers, cosine),
         categories=r.categories,
         pair_category=r.pair_category,
     )

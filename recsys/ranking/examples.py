@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from recsys.features.history import I8, I32, I64, MISSING
+from recsys.features.history import F64, I8, I32, I64, MISSING
 from recsys.features.windows import Bool
 
 HOUR = 3_600_000_000  # microseconds
@@ -44,8 +44,41 @@ class Pool:
 
     hours: I64  # [H] ascending first moments, microseconds since 1970 UTC
     offsets: I64  # [H + 1]; hour h owns [offsets[h], offsets[h + 1])
-    items: I32  # [S] item codes
-    cumulative: npt.NDArray[np.float64]  # [S] running sum of weights over all hours
+    items: I32  # [S] item codes, ascending in each hour
+    cumulative: F64  # [S] running sum of weights over all hours
+
+    def newest(self, time: I64) -> I64:
+        """The hour that serves each moment: the newest one that began; -1: none."""
+        return np.asarray(np.searchsorted(self.hours, time, side="right") - 1, dtype=np.int64)
+
+    def draw(self, time: I64, luck: F64) -> I32:
+        """[Q, J] an item for each number in [0, 1) of `luck` [Q, J], from the hours that serve `time` [Q]."""
+        hour = self.newest(time)
+        edges = np.append(0.0, self.cumulative)
+        low, last = edges[self.offsets[hour]][:, None], self.offsets[hour + 1][:, None]
+        drawn = np.searchsorted(self.cumulative, low + luck * (edges[last] - low), side="right")
+        return np.asarray(self.items[np.minimum(drawn, last - 1)])  # rounding may reach the next hour
+
+    def share(self, hour: I64, item: I32, lacking: float = 0.0) -> F64:
+        """Chance that one draw from each hour (index from 0) is the item beside it; `lacking`: weight of no member."""
+        codes = int(max(self.items.max(initial=0), item.max(initial=0))) + 1
+        cells = np.repeat(np.arange(len(self.hours)), np.diff(self.offsets)) * codes + self.items
+        wanted = hour * codes + item
+        place = np.minimum(np.searchsorted(cells, wanted), len(cells) - 1)
+        edges = np.append(0.0, self.cumulative)
+        weight = np.where(cells[place] == wanted, edges[place + 1] - edges[place], lacking)
+        return np.asarray(weight / (edges[self.offsets[hour + 1]] - edges[self.offsets[hour]]))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Draw:
+    """`count` negatives of each request come from `pool`."""
+
+    pool: Pool
+    count: int
+
+
+Noise = tuple[Draw, ...]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -56,6 +89,7 @@ class Pairs:
     shown: Bool  # [M] the request is a shown list
     item: I32  # [M] code as in the log
     behaviour: I8  # [M] the target behaviour: label 1; MISSING: label 0
+    chance: F64  # [M] of the item to be among the negatives that such a request draws; NaN: in a shown list
 
 
 def build_pool(hour: I64, item: I32, events: I64, power: float) -> Pool:
@@ -70,10 +104,10 @@ def build_pool(hour: I64, item: I32, events: I64, power: float) -> Pool:
     )
 
 
-def make_pairs(log: Log, kinds: Kinds, pool: Pool, negatives: int, first: int, with_lists: bool = True) -> Pairs:
+def make_pairs(log: Log, kinds: Kinds, noise: Noise, first: int, with_lists: bool = True) -> Pairs:
     """The labelled pairs of all target behaviours at or after `first` (microseconds since 1970 UTC).
 
-    Every target is a request of its own, with up to `negatives` items drawn from the pool of its hour (the newest
+    Every target is a request of its own, with the negatives that `noise` says, from the pools of its hour (the newest
     earlier one where that is empty): never the item itself, nor one that the user engaged with at the same microsecond.
     With `with_lists`, a list that a target's item was shown in is one more request: positives are its items with a
     target behaviour, negatives those without any engaged behaviour in the request, and its moment is the first
@@ -81,13 +115,26 @@ def make_pairs(log: Log, kinds: Kinds, pool: Pool, negatives: int, first: int, w
     """
     target = np.isin(log.behaviour, kinds.targets) & (log.item >= 0) & (log.time >= first)
     lists = _shown(log, kinds, target & with_lists)
-    own = _drawn(log, kinds, np.flatnonzero(target).astype(np.int64), pool, negatives)
+    own = _drawn(log, kinds, np.flatnonzero(target).astype(np.int64), noise)
     return Pairs(
         row=np.concatenate([lists.row, own.row]),
         shown=np.concatenate([lists.shown, own.shown]),
         item=np.concatenate([lists.item, own.item]),
         behaviour=np.concatenate([lists.behaviour, own.behaviour]),
+        chance=np.concatenate([lists.chance, own.chance]),
     )
+
+
+def draw_chance(noise: Noise, time: I64, item: I32) -> F64:
+    """[M] chance that a request at `time` [M] has `item` [M] among its draws.
+
+    An item that the last pool lacks counts there as one event: at chance 0 nothing could be learned about it.
+    """
+    missed = np.ones(len(item))
+    for draw in noise:
+        lacking = 1.0 if draw is noise[-1] else 0.0
+        missed *= (1 - draw.pool.share(draw.pool.newest(time), item, lacking)) ** draw.count
+    return 1 - missed
 
 
 def complete(request: I64, positive: Bool) -> Bool:
@@ -123,31 +170,35 @@ def _shown(log: Log, kinds: Kinds, target: Bool) -> Pairs:
         shown=np.ones(len(kept), dtype=np.bool_),
         item=log.item[impressions[place[kept]]],
         behaviour=behaviour[kept],
+        chance=np.full(len(kept), np.nan),
     )
 
 
-def _drawn(log: Log, kinds: Kinds, rows: I64, pool: Pool, negatives: int) -> Pairs:
-    """Each target in `rows` [Q] with negatives drawn from its hour's pool."""
-    hour = np.searchsorted(pool.hours, log.time[rows], side="right") - 1
-    rows, hour = rows[hour >= 0], hour[hour >= 0]
-    draws = uniform(log.draw[rows], SPARE * negatives)  # [Q, J]
-    edges = np.append(0.0, pool.cumulative)
-    low, high = edges[pool.offsets[hour]], edges[pool.offsets[hour + 1]]
-    drawn = np.searchsorted(pool.cumulative, low[:, None] + draws * (high - low)[:, None], side="right")
-    item = pool.items[np.minimum(drawn, pool.offsets[hour + 1][:, None] - 1)]  # rounding may reach the next hour
+def _drawn(log: Log, kinds: Kinds, rows: I64, noise: Noise) -> Pairs:
+    """Each target in `rows` [Q] with its drawn negatives."""
+    rows = rows[np.all([draw.pool.newest(log.time[rows]) >= 0 for draw in noise], axis=0)]
+    luck = uniform(log.draw[rows], SPARE * sum(draw.count for draw in noise))
+    parts = np.split(luck, np.cumsum([SPARE * draw.count for draw in noise])[:-1], axis=1)
+    item = np.concatenate([d.pool.draw(log.time[rows], u) for d, u in zip(noise, parts, strict=True)], axis=1)  # [Q, J]
     allowed = ~_tied(log, kinds, rows, item) & (item != log.item[rows][:, None])
     for place in range(1, item.shape[1]):  # J is small: a draw that repeats an earlier one is void
         allowed[:, place] &= ~((item[:, :place] == item[:, place : place + 1]) & allowed[:, :place]).any(axis=1)
-    allowed &= np.cumsum(allowed, axis=1) <= negatives
+    first = 0
+    for draw in noise:
+        own = slice(first, first + SPARE * draw.count)
+        allowed[:, own] &= np.cumsum(allowed[:, own], axis=1) <= draw.count
+        first = own.stop
     allowed = np.concatenate([allowed.any(axis=1, keepdims=True), allowed], axis=1)  # the label comes first
     item = np.concatenate([log.item[rows][:, None], item], axis=1)
     behaviour = np.full(item.shape, MISSING, dtype=np.int8)
     behaviour[:, 0] = log.behaviour[rows]
+    row, chosen = np.broadcast_to(rows[:, None], item.shape)[allowed], item[allowed].astype(np.int32)
     return Pairs(
-        row=np.broadcast_to(rows[:, None], item.shape)[allowed],
-        shown=np.zeros(int(allowed.sum()), dtype=np.bool_),
-        item=item[allowed].astype(np.int32),
+        row=row,
+        shown=np.zeros(len(chosen), dtype=np.bool_),
+        item=chosen,
         behaviour=behaviour[allowed],
+        chance=draw_chance(noise, log.time[row], chosen),
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from urllib.parse import unquote, urlparse
@@ -17,24 +16,13 @@ from recsys.config import Settings
 from recsys.days import days_of
 from recsys.errors import NoDataError
 from recsys.features.backfill import backfill
-from recsys.features.history import F32, I64
 from recsys.io import View, Warehouse
 from recsys.ranking.spark import build_examples
+from recsys.ranking.train import Examples
 from recsys.tables import EVENTS, EXAMPLES, ITEM_FEATURES, ITEMS
 
 JOB = "train_ranker"
 UTC = pa.timestamp("us", tz="UTC")
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Examples:
-    """N labelled pairs in the order of their time and request. Shape letters: N pairs, F features."""
-
-    x: F32  # [N, F] NaN: unknown
-    y: F32  # [N] 0 or 1
-    request: I64  # [N] pairs of one request share a number
-    at: I64  # [N] microseconds since 1970 UTC
-    user: I64  # [N] pairs of one user share a number
 
 
 def write_examples(
@@ -66,7 +54,7 @@ def read_examples(view: View, first: datetime, last: datetime) -> Examples:
     """
     days = F.col("day").between(F.lit(first.date()), F.lit(last.date()))
     files = [unquote(urlparse(file).path) for file in view.read(EXAMPLES).where(days).inputFiles()]
-    columns = ["request_id", "user_id", "item_id", "at", "label", "features"]
+    columns = ["request_id", "user_id", "item_id", "at", "label", "draw_chance", "features"]
     table = ds.dataset(files, format="parquet").to_table(columns=columns) if files else pa.table({"at": []})
     at = table["at"].cast(UTC)
     table = table.filter(pc.and_(pc.greater_equal(at, pa.scalar(first, UTC)), pc.less(at, pa.scalar(last, UTC))))
@@ -82,4 +70,5 @@ def read_examples(view: View, first: datetime, last: datetime) -> Examples:
         request=request,
         at=table["at"].cast(UTC).cast(pa.int64()).to_numpy(),
         user=user,
+        offset=np.log(pc.fill_null(table["draw_chance"], 1.0).to_numpy()).astype(np.float32),
     )

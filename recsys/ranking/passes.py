@@ -11,14 +11,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recsys.candidates.ragged import Ragged
-from recsys.config import Settings
+from recsys.config import RankerSettings, Settings
 from recsys.features.definitions import ITEM_FEATURES
 from recsys.features.history import F32, FIELDS, I32, I64, MISSING, Histories, from_columns
-from recsys.features.windows import first_after
-from recsys.ranking.assemble import Encoder, Requests, as_of, features
-from recsys.ranking.examples import HOUR, Kinds, Log, Pairs, Pool, build_pool, make_pairs, uniform
-from recsys.ranking.near import near_items
+from recsys.ranking.assemble import Encoder, Requests, features
+from recsys.ranking.examples import HOUR, Draw, Kinds, Log, Noise, build_pool, make_pairs, uniform
+from recsys.ranking.near import with_near
 
 Batches = Iterable[pa.RecordBatch]
 DAY = 24 * HOUR
@@ -44,7 +42,7 @@ def whole_users(batches: Batches) -> Iterator[pa.Table]:
         yield pa.Table.from_batches(held)
 
 
-def kinds(settings: Settings) -> Kinds:
+def kinds_of(settings: Settings) -> Kinds:
     """Codes of the behaviours that examples tell apart."""
     codes = {name: code for code, name in enumerate(settings.behaviours)}
     return Kinds(
@@ -54,34 +52,46 @@ def kinds(settings: Settings) -> Kinds:
     )
 
 
-def read_pool(table: pa.Table, power: float) -> tuple[Pool, pa.Array]:
-    """A pool and its item ids from rows (hour in microseconds, item_id, events)."""
-    encoded = table["item_id"].combine_chunks().dictionary_encode()
-    pool = build_pool(table["hour"].to_numpy(), encoded.indices.to_numpy(), table["events"].to_numpy(), power)
-    return pool, encoded.dictionary
+def read_noise(hourly: pa.Table, wide: pa.Table, ranker: RankerSettings) -> tuple[Noise, pa.Array]:
+    """What negatives are drawn from, and its item ids; both tables: hour in microseconds, item_id, events."""
+    encoded = (
+        pa.chunked_array([*hourly["item_id"].chunks, *wide["item_id"].chunks], pa.string())
+        .combine_chunks()
+        .dictionary_encode()
+    )
+    codes, draws, first = encoded.indices.to_numpy(), [], 0
+    for table, count in ((hourly, ranker.negatives), (wide, ranker.wide)):
+        item = codes[first : first + table.num_rows]
+        pool = build_pool(table["hour"].to_numpy(), item, table["events"].to_numpy(), ranker.popularity)
+        draws.append(Draw(pool=pool, count=count))
+        first += table.num_rows
+    return tuple(draws), encoded.dictionary
 
 
 def labelled(
-    table: pa.Table, pool: Pool, pool_items: pa.Array, encoder: Encoder, settings: Settings, first: int
+    table: pa.Table, noise: Noise, noise_items: pa.Array, encoder: Encoder, settings: Settings, first: int
 ) -> pa.Table:
-    """One table of whole users' events, histories included -> user_id, request_id, item_id, at, label, target."""
+    """One table of whole users' events, histories included -> the columns of spark.PAIRS."""
     names = pa.array(list(settings.behaviours), pa.string())
     both = pa.concat_arrays(
-        [pool_items, table["item_id"].combine_chunks()]
-    ).dictionary_encode()  # the pool's codes stay
+        [noise_items, table["item_id"].combine_chunks()]
+    ).dictionary_encode()  # the noise's codes stay
     request = table["request_id"].combine_chunks().dictionary_encode()
     log = Log(
         user=_runs(table["user_id"]),
         time=_micros(table["event_time"]),
         behaviour=pc.fill_null(pc.index_in(table["behaviour"], value_set=names), MISSING).to_numpy().astype(np.int8),
-        item=pc.fill_null(both.indices, MISSING).to_numpy(zero_copy_only=False)[len(pool_items) :],
+        item=pc.fill_null(both.indices, MISSING).to_numpy(zero_copy_only=False)[len(noise_items) :],
         request=pc.fill_null(request.indices, MISSING).to_numpy(zero_copy_only=False).astype(np.int32),
         draw=table["draw"].to_numpy(),
     )
     ranker = settings.ranker
-    pairs = make_pairs(log, kinds(settings), pool, ranker.negatives, first, ranker.lists)
+    kinds = kinds_of(settings)
+    pairs = make_pairs(log, kinds, noise, first, ranker.lists)
     moment = _moments(log, ranker.nightly)
-    near = _near(log, moment, pairs, tuple(both.dictionary.to_pylist()), encoder, settings)
+    pairs, near = with_near(
+        log, moment, pairs, kinds.engaged, tuple(both.dictionary.to_pylist()), noise, encoder, settings
+    )
     names_of = pa.array(encoder.vocabulary.items, pa.string())
     row, shown = np.concatenate([pairs.row, near.row]), np.concatenate([pairs.shown, near.shown])
     rows = table.take(pa.array(row))
@@ -98,6 +108,7 @@ def labelled(
             "at": pa.array(at, UTC),
             "label": pa.array(positive.astype(np.float32)),
             "target": names.take(pa.array(behaviour, mask=~positive)),
+            "draw_chance": pa.array(np.concatenate([pairs.chance, near.chance]), from_pandas=True),
         }
     )
 
@@ -109,40 +120,6 @@ def _moments(log: Log, nightly: float) -> I64:
     """
     early = uniform(log.draw, 1)[:, 0] < nightly
     return np.where(early, log.time - log.time % DAY, log.time)
-
-
-def _near(log: Log, moment: I64, pairs: Pairs, items: tuple[str, ...], encoder: Encoder, settings: Settings) -> Pairs:
-    """Further negatives of each target's own request; their items are codes of the encoder's vocabulary, from 0."""
-    own = np.flatnonzero(~pairs.shown)
-    request, inverse = np.unique(pairs.row[own], return_inverse=True)  # [P]
-    kept = np.flatnonzero(np.isin(log.behaviour, kinds(settings).engaged))
-    users = int(log.user[-1]) + 1 if len(log.user) else 0
-    offsets = np.searchsorted(log.user[kept], np.arange(users + 1)).astype(np.int64)
-    h = Histories(
-        offsets=offsets,
-        time=log.time[kept],
-        behaviour=log.behaviour[kept],
-        item=log.item[kept],
-        price=np.full(len(kept), MISSING, dtype=np.int64),
-        quantity=np.ones(len(kept), dtype=np.int64),
-        value=np.full(len(kept), np.nan),
-        items=items,
-    )
-    user = log.user[request]
-    points = as_of(h, user, moment[request], settings.features.k)
-    until = first_after(h.time, points.end, h.offsets[user + 1], log.time[request])
-    order = np.argsort(inverse, kind="stable")
-    counts = np.bincount(inverse, minlength=len(request))
-    used = Ragged(offsets=np.append(0, np.cumsum(counts)), values=pairs.item[own][order].astype(np.int64))
-    depth = max(settings.topn.candidates - settings.topn.popular, 1)
-    found = near_items(h, points, until, used, encoder, log.draw[request], depth, settings.ranker.near)
-    place, column = np.nonzero(found >= 0)
-    return Pairs(
-        row=request[place],
-        shown=np.zeros(len(place), dtype=np.bool_),
-        item=found[place, column].astype(np.int32),
-        behaviour=np.full(len(place), MISSING, dtype=np.int8),
-    )
 
 
 def featured(table: pa.Table, encoder: Encoder, settings: Settings) -> pa.Table:
@@ -171,8 +148,8 @@ def featured(table: pa.Table, encoder: Encoder, settings: Settings) -> pa.Table:
     rows = asked.take(pa.array(kept))
     lists = pa.FixedSizeListArray.from_arrays(pa.array(matrix.ravel()), matrix.shape[1]).cast(pa.list_(pa.float32()))
     return (
-        rows.select(["event_id", "user_id", "item_id", "event_time", "label", "behaviour"])
-        .rename_columns(["request_id", "user_id", "item_id", "at", "label", "behaviour"])
+        rows.select(["event_id", "user_id", "item_id", "event_time", "label", "behaviour", "draw_chance"])
+        .rename_columns(["request_id", "user_id", "item_id", "at", "label", "behaviour", "draw_chance"])
         .append_column("features", lists)
     )
 

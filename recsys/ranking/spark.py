@@ -17,14 +17,17 @@ from recsys.config import Settings
 from recsys.encoder.spark import encoder_of_task
 from recsys.errors import ConfigError, NoDataError
 from recsys.features.definitions import ITEM_FEATURES
-from recsys.ranking.passes import Batches, featured, labelled, read_pool, whole_users
+from recsys.ranking.passes import Batches, featured, labelled, read_noise, whole_users
 from recsys.tables import EXAMPLES, RECENT_FIELDS
 
 Pass = Callable[[Batches], Iterator[pa.RecordBatch]]
-PAIRS = "user_id string, request_id string, item_id string, at timestamp, label float, target string"
+PAIRS = (
+    "user_id string, request_id string, item_id string, at timestamp, label float, target string, draw_chance double"
+)
+WIDE = 100  # times ranker.pool: items of the pool that no hour is asked of
 FEATURED = (
     "request_id string, user_id string, item_id string, at timestamp, label float, behaviour string, "
-    "features array<float>"
+    "draw_chance double, features array<float>"
 )
 
 
@@ -59,9 +62,9 @@ def build_examples(
     engaged = past.where(F.col("behaviour").isin(*settings.engaged()))
     history = engaged.join(wanted, "user_id", "left_semi")
     shown = recent.where(~F.col("behaviour").isin(*settings.engaged())).join(wanted, "user_id", "left_semi")
-    pool = _pool(recent, settings)
+    pools = _pool(recent, settings, "hour"), _pool(recent, settings, None)
     oldest = _oldest(targets, settings, first, last)
-    pairs = _labelled(history.unionByName(shown), settings, _pairing(pool, encoder_path, settings, oldest))
+    pairs = _labelled(history.unionByName(shown), settings, _pairing(pools, encoder_path, settings, oldest))
     pairs = pairs.where(F.col("at") >= start)
     row = F.array(*(F.col(f.name).cast("float") for f in ITEM_FEATURES)).alias("item_row")
     known = item_features.select("item_id", "hour", row)
@@ -90,21 +93,25 @@ def _labelled(events: DataFrame, settings: Settings, pairing: Pass) -> DataFrame
     return ordered.mapInArrow(pairing, PAIRS)
 
 
-def _pool(recent: DataFrame, settings: Settings) -> pa.Table:
-    """The most engaged items of each hour: hour, item_id, events. At most ranker.pool rows an hour."""
+def _pool(recent: DataFrame, settings: Settings, span: str | None) -> pa.Table:
+    """The most engaged items of each hour, or of all time in `recent`: hour, item_id, events.
+
+    At most ranker.pool rows an hour, and WIDE times as many of all time.
+    """
     engaged = recent.where(F.col("behaviour").isin(*settings.engaged()))
-    hour = F.unix_micros(F.date_trunc("hour", "event_time")).alias("hour")
+    hour = (F.unix_micros(F.date_trunc(span, "event_time")) if span else F.lit(0).cast("bigint")).alias("hour")
     counts = engaged.groupBy(hour, "item_id").agg(F.count(F.lit(1)).alias("events"))
+    most = settings.ranker.pool * (1 if span else WIDE)
     rank = F.row_number().over(Window.partitionBy("hour").orderBy(F.desc("events"), "item_id"))
-    return counts.withColumn("rank", rank).where(F.col("rank") <= settings.ranker.pool).drop("rank").toArrow()
+    return counts.withColumn("rank", rank).where(F.col("rank") <= most).drop("rank").toArrow()
 
 
-def _pairing(pool: pa.Table, encoder_path: str, settings: Settings, first: int) -> Pass:
+def _pairing(pools: tuple[pa.Table, pa.Table], encoder_path: str, settings: Settings, first: int) -> Pass:
     def pairing(batches: Batches) -> Iterator[pa.RecordBatch]:
-        built, items = read_pool(pool, settings.ranker.popularity)
+        noise, items = read_noise(*pools, settings.ranker)
         encoder = encoder_of_task(encoder_path)
         for table in whole_users(batches):
-            yield from labelled(table, built, items, encoder, settings, first).to_batches()
+            yield from labelled(table, noise, items, encoder, settings, first).to_batches()
 
     return pairing
 
@@ -120,6 +127,7 @@ def _together(history: DataFrame, pairs: DataFrame, categories: DataFrame | None
         F.col("target").alias("behaviour"),
         "item_id",
         "label",
+        "draw_chance",
         "item_row",
     )
     rows = own.unionByName(asked, allowMissingColumns=True)

@@ -1,5 +1,9 @@
 """Training of the ranker: Adam, binary cross-entropy, early stopping on the newest slice. NumPy and torch.
 
+Drawn negatives make it a noise-contrastive estimation (Gutmann and Hyvarinen 2010, section 2): with q the chance
+that the request draws an item, the cross-entropy of logit - ln q is least where the logit is the log probability of the
+item itself. Without ln q popular items, which are drawn more often, would be held back.
+
 Shape letters: N examples, F features, I inputs, B examples of a batch.
 """
 
@@ -23,6 +27,18 @@ from recsys.ranking.trained import Shape, TrainedRanker
 from recsys.ranking.validation import Bool, area_under_curve, logloss, split
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Examples:
+    """N labelled pairs, in the order of their time and request."""
+
+    x: F32  # [N, F] plain features, NaN: unknown
+    y: F32  # [N] 0 or 1
+    request: I64  # [N] pairs of one request share a number
+    at: I64  # [N] time of the request, microseconds since 1970 UTC
+    user: I64  # [N] pairs of one user share a number
+    offset: F32  # [N] ln of the chance that the request draws the item as a negative; 0: shown, not drawn
+
+
 @dataclass(frozen=True, kw_only=True)
 class EpochLog:
     """One epoch. Epoch 0 is the model before training, where it is a warm start. NaN: not defined."""
@@ -36,10 +52,7 @@ class EpochLog:
 
 
 def train_ranker(
-    x: F32,
-    y: F32,
-    request: I64,
-    at: I64,
+    examples: Examples,
     settings: RankerSettings,
     seed: int,
     names: tuple[str, ...],
@@ -47,7 +60,7 @@ def train_ranker(
     on_epoch: Callable[[EpochLog], None] | None = None,
     device: str = "cpu",
 ) -> tuple[TrainedRanker, list[EpochLog]]:
-    """Train on plain features `x` [N, F] (NaN: unknown), labels `y` [N] in {0, 1}, requests and their times [N].
+    """Train on examples whose F features are `names`.
 
     The newest `settings.validation` of the examples, in whole requests, are held out; training ends after
     `settings.patience` epochs without a lower logloss on them, and the best epoch is returned. With `start` only the
@@ -56,10 +69,11 @@ def train_ranker(
 
     Raises NoDataError: no example of one class, or all at one moment. BundleError: `start` has other features.
     """
-    older = split(request, at, settings.validation)
-    if not 0 < y[older].sum() < older.sum():
+    older = split(examples.request, examples.at, settings.validation)
+    y = examples.y[older]
+    if not 0 < y.sum() < len(y):
         raise NoDataError(
-            f"The {int(older.sum())} training examples hold {int(y[older].sum())} positives: both classes are needed. "
+            f"The {len(y)} training examples hold {int(y.sum())} positives: both classes are needed. "
             "Widen ranker.days or check the target behaviours."
         )
     if start is not None and start.names != names:
@@ -67,10 +81,13 @@ def train_ranker(
         raise BundleError(f"The ranker to start from has other features ({changed}): train from the beginning.")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        ranker = _fresh(standardise.fit(x[older], names), settings) if start is None else deepcopy(start)
-        inputs = torch.from_numpy(ranker.standardisation.apply(x)).to(device)
+        ranker = _fresh(standardise.fit(examples.x[older], names), settings) if start is None else deepcopy(start)
         ranker.model.to(device)
-        run = _Run(ranker.model, inputs, torch.from_numpy(y).to(device), older, settings)
+        inputs, labels, offset = (
+            torch.from_numpy(values).to(device)
+            for values in (ranker.standardisation.apply(examples.x), examples.y, examples.offset)
+        )
+        run = _Run(ranker.model, inputs, labels, offset, older, settings)
         logs = _fit(run, warm=start is not None, on_epoch=on_epoch)
     return ranker, logs
 
@@ -80,15 +97,21 @@ class _Run:
     model: Ranker
     inputs: torch.Tensor  # [N, I]
     labels: torch.Tensor  # [N]
+    offset: torch.Tensor  # [N]
     older: Bool  # [N]
     settings: RankerSettings
+
+    def logits(self, rows: torch.Tensor) -> torch.Tensor:
+        """Log odds that each of these examples is a label and not a draw."""
+        logits: torch.Tensor = self.model(self.inputs[rows]) - self.offset[rows]
+        return logits
 
     def validate(self) -> tuple[float, float]:
         """Logloss and AUC on the newest slice."""
         self.model.eval()
         newest = torch.from_numpy(~self.older).to(self.inputs.device)
         with torch.inference_mode():
-            probability = torch.sigmoid(self.model(self.inputs[newest])).cpu().numpy()
+            probability = torch.sigmoid(self.logits(newest)).cpu().numpy()
         y = self.labels[newest].cpu().numpy()
         return logloss(y, probability), area_under_curve(y, probability)
 
@@ -149,7 +172,7 @@ def _epoch(run: _Run, optimiser: torch.optim.Optimizer) -> tuple[float, int]:
     for batch in torch.split(order, run.settings.batch):
         if len(batch) < 2:  # batch norm has no variance of one example; it comes in another epoch
             continue
-        loss = binary_cross_entropy_with_logits(run.model(run.inputs[batch]), run.labels[batch])
+        loss = binary_cross_entropy_with_logits(run.logits(batch), run.labels[batch])
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()

@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from recsys.errors import NoDataError
+from recsys.features.embedded import PairEncoder
 from recsys.features.history import F32, I32, I64, Histories, Points
 from recsys.features.item import ItemSnapshot
 from recsys.features.windows import Bool
@@ -24,7 +25,7 @@ class Vocabulary(Protocol):
         """1-based numbers; 0: unknown."""
 
 
-class Encoder(Protocol):
+class Encoder(PairEncoder, Protocol):
     """What Top-N asks of `encoder.trained.TrainedEncoder`."""
 
     @property
@@ -36,9 +37,6 @@ class Encoder(Protocol):
 
     def item_vectors(self) -> F32:
         """[V, D] unit length, in the order of the vocabulary."""
-
-    def soft_maximum(self, users: F32) -> F32:
-        """[P] of `users` [P, D]: the level that their cosines with all items are measured from."""
 
 
 class Scorer(Protocol):
@@ -58,12 +56,17 @@ class ItemIndex:
 
     snapshot: ItemSnapshot
     vectors: F32  # [I, D] zeros for an item that the encoder does not know
-    known: Bool  # [I] the encoder knows the item
+    number: I32  # [I] as the encoder's vocabulary numbers items; 0: it does not know the item
     category: I32  # [I] category code; -1: unknown
     place: Mapping[str, int]  # item id -> row
     found: I64  # [S] rows that a search may find: known and in stock
     found_vectors: F32  # [S, D]
     found_place: I64  # [I + 1] position of a row in `found`; -1: none; the last is for row -1
+
+    @property
+    def known(self) -> Bool:
+        """[I] whether the encoder knows the item."""
+        return np.asarray(self.number > 0)
 
     def rows(self, ids: Sequence[str]) -> I64:
         """[C] row of each item id; -1: not in the snapshot."""
@@ -88,7 +91,7 @@ def build_index(encoder: Encoder, snapshot: ItemSnapshot) -> ItemIndex:
     return ItemIndex(
         snapshot=snapshot,
         vectors=vectors,
-        known=numbers > 0,
+        number=numbers,
         found=found,
         found_vectors=vectors[found],
         found_place=places,

@@ -18,6 +18,7 @@ from recsys.candidates.popularity import popular, unseen
 from recsys.candidates.ragged import Ragged
 from recsys.config import FeatureSettings, TopNSettings
 from recsys.errors import BundleError
+from recsys.features.embedded import embedded
 from recsys.features.history import F32, I64, Histories, at_end
 from recsys.features.item import ItemSnapshot
 from recsys.features.pairs import feature_names, pair_matrix
@@ -72,6 +73,7 @@ def recommend(
     if ranker is not None and tuple(ranker.names) != feature_names():
         raise BundleError(_misfit(set(ranker.names), set(feature_names())))
     job = _Job(
+        encoder=encoder,
         index=build_index(encoder, snapshot) if index is None else index,
         ranker=ranker,
         behaviours=behaviours,
@@ -79,15 +81,15 @@ def recommend(
         topn=topn_settings,
     )
     vectors = encoder.encode(h, at_end(h, at))  # [U, D]
-    level = encoder.soft_maximum(vectors) if ranker is not None else vectors[:, 0]
     moments = np.broadcast_to(np.asarray(at, dtype=np.int64), (h.users,))
     rows = job.index.rows(h.items)  # [C]
     blocks = [slice(first, first + BLOCK_USERS) for first in range(0, max(h.users, 1), BLOCK_USERS)]
-    return _joined([_block(job, _users(h, b), moments[b], vectors[b], level[b], rows) for b in blocks])
+    return _joined([_block(job, _users(h, b), moments[b], vectors[b], rows) for b in blocks])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Job:
+    encoder: Encoder
     index: ItemIndex
     ranker: Scorer | None
     behaviours: tuple[str, ...]
@@ -95,7 +97,7 @@ class _Job:
     topn: TopNSettings
 
 
-def _block(job: _Job, h: Histories, at: I64, vectors: F32, level: F32, rows: I64) -> TopN:
+def _block(job: _Job, h: Histories, at: I64, vectors: F32, rows: I64) -> TopN:
     index, n = job.index, job.topn.n
     seen = Ragged(offsets=h.offsets, values=np.append(rows, -1)[h.item])  # item -1 reads the last: no row
     pool = popular(index.snapshot, max(job.topn.popular, n) + int(seen.lengths.max(initial=0)))
@@ -104,7 +106,7 @@ def _block(job: _Job, h: Histories, at: I64, vectors: F32, level: F32, rows: I64
     if job.ranker is None:
         score = _without_ranker(similarity, candidates, pool, len(index.snapshot.items))
     else:
-        score = job.ranker.score(_features(job, h, at, rows, candidates, similarity, level))
+        score = job.ranker.score(_features(job, h, at, rows, candidates, vectors, similarity))
     wide = np.full((h.users, max(n, int(candidates.items.lengths.max(initial=0)))), -np.inf, dtype=np.float32)  # [B, W]
     wide[np.arange(wide.shape[1]) < candidates.items.lengths[:, None]] = score
     place, best = (values.numpy() for values in largest(torch.from_numpy(wide), n))  # [B, N]
@@ -142,23 +144,22 @@ def _similarity(index: ItemIndex, vectors: F32, candidates: Candidates) -> F32:
     return cosine
 
 
-def _features(job: _Job, h: Histories, at: I64, rows: I64, candidates: Candidates, similarity: F32, level: F32) -> F32:
+def _features(job: _Job, h: Histories, at: I64, rows: I64, candidates: Candidates, users: F32, similarity: F32) -> F32:
     """[M, F] the ranker's input."""
-    index = job.index
-    item = candidates.items.values
+    index, points = job.index, at_end(h, at)
+    pair_point, item = candidates.items.rows, candidates.items.values
     local = np.full(len(index.snapshot.items) + 1, -1, dtype=np.int32)  # row of the snapshot -> dictionary of h
     local[rows] = np.arange(len(rows), dtype=np.int32)
     local[-1] = -1  # dictionary items that the snapshot lacks were written here
     return pair_matrix(
         h,
-        at_end(h, at),
+        points,
         job.behaviours,
         job.features,
-        pair_point=candidates.items.rows,
+        pair_point=pair_point,
         pair_item=local[item],
         item_rows=index.snapshot.features[item],
-        similarity=similarity,
-        level=level,
+        embedded=embedded(job.encoder, h, points, users, pair_point, index.number[item], similarity),
         categories=np.append(index.category, np.int32(-1))[rows],
         pair_category=index.category[item],
     )

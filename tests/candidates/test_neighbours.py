@@ -20,7 +20,7 @@ def whole_numbers(rng: np.random.Generator, rows: int, width: int, high: int = 2
     return rng.integers(-high, high + 1, (rows, width)).astype(np.float32)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 1 << 30), st.integers(1, 300), st.integers(1, 40), st.integers(1, 5))
 def test_equals_a_stable_sort_with_many_ties(seed: int, count: int, k: int, width: int) -> None:
     rng = np.random.default_rng(seed)

@@ -55,4 +55,5 @@ def encoder_of(settings: EncoderSettings, items: Sequence[str], seed: int = 0) -
         behaviours=BEHAVIOURS,
         model=model_of(settings, len(items), seed),
         newest=0,
+        crowd=np.zeros(len(items), dtype=np.float32),
     )

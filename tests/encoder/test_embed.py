@@ -1,5 +1,6 @@
 import os
 import socket
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -103,9 +104,7 @@ def test_newest_keeps_the_last_of_each_list(lists: list[list[int] | None], lengt
 
 
 def test_items_carry_the_newest_moment_that_was_learned_from(encoder: TrainedEncoder) -> None:
-    known = TrainedEncoder(
-        settings=SMALL, vocabulary=encoder.vocabulary, behaviours=BEHAVIOURS, model=encoder.model, newest=1_500_000
-    )
+    known = replace(encoder, newest=1_500_000)
     part = item_batch(known, "b7", 1, 3)
     assert part.schema.names == ["item_id", "bundle", "vector", "as_of", "made_by"]
     assert part.column("item_id").to_pylist() == ["b", "c"]

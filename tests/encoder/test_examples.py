@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.config import EncoderSettings
@@ -62,7 +62,6 @@ def test_windows_end_before_the_last_target() -> None:
     assert list(zip(e.windows.start.tolist(), e.windows.end.tolist(), strict=True)) == [(3, 5), (1, 3)]
 
 
-@settings(deadline=None)
 @given(users, st.booleans())
 def test_each_target_is_the_next_item_that_is_new_and_none_is_forgotten(rows: list[list[Step]], hold: bool) -> None:
     h = in_order(rows)
@@ -81,7 +80,6 @@ def test_each_target_is_the_next_item_that_is_new_and_none_is_forgotten(rows: li
             assert (bool(mine) and mine[-1] in secret) == bool(mine and mine[-1] > h.offsets[user])
 
 
-@settings(deadline=None)
 @given(users, st.integers(0, 99))
 def test_what_is_held_out_is_never_an_input_or_a_target(rows: list[list[Step]], seed: int) -> None:
     h = in_order(rows)
@@ -100,7 +98,6 @@ def test_what_is_held_out_is_never_an_input_or_a_target(rows: list[list[Step]], 
     assert len(old.end) == 0
 
 
-@settings(deadline=None)
 @given(users, st.integers(-1, 20), st.booleans())
 def test_an_increment_learns_what_is_newer_and_keeps_the_older_apart(
     rows: list[list[Step]], newest: int, hold: bool

@@ -19,7 +19,7 @@ def plain(query: Tensor, positive: Tensor, negative: Tensor, weight: Tensor, cla
     return torch.stack(losses).mean()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(1, 6), st.integers(1, 5), st.integers(0, 1000), st.sampled_from([1.0, 30.0]))
 def test_loss_and_gradients_are_those_of_autograd(m: int, k: int, seed: int, scale: float) -> None:
     generator = torch.Generator().manual_seed(seed)

@@ -148,6 +148,7 @@ def pair_values(
     paid = [e.price for e in seen if e.price is not None and e.time > at - WINDOW["30d"]]
     wanted = category.get(item)
     same = [e for e in seen if e.item is not None and category.get(e.item) == wanted]
+    logs = [math.log(e.price + 1) for e in same if e.price is not None and wanted is not None]
     ratio = math.log((price + 1) / (sum(paid) / len(paid) + 1)) if paid and price is not None else None
     return {
         "pair_engaged_count": len(mine),
@@ -155,8 +156,13 @@ def pair_values(
         "pair_recency_s": (at - mine[-1].time) / S if mine else None,
         "pair_in_last_10": any(e.item == item for e in seen[-10:]),
         "pair_price_ratio": ratio,
+        "pair_category_price_ratio": math.log(price + 1) - sum(logs) / len(logs)
+        if logs and price is not None
+        else None,
         "pair_category_share": len(same) / len(seen) if seen and wanted is not None else None,
         "pair_similarity_lead": cosine - 0.75,
+        "pair_affinity": cosine + 1,
+        "pair_affinity_last_10": cosine + 2,
         "pair_similarity": cosine,
     }
 

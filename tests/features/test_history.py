@@ -71,7 +71,7 @@ def expected(lists: list[list[Row] | None]) -> list[list[tuple[Any, ...]]]:
     return [[one(row) for row in user or []] for user in lists]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(users, st.integers(0, 3), st.integers(0, 3))
 def test_histories_are_the_lists(lists: list[list[Row] | None], skipped: int, cut: int) -> None:
     whole = pa.array(lists, TYPE)

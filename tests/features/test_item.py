@@ -36,7 +36,7 @@ def _tiles(log: list[Event], items: list[str], width: int) -> Tiles:
     )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     events(), st.sampled_from([HOUR, 300 * S]), st.sampled_from([0, 1, -1, 7 * 24, -7 * 24]), st.sampled_from([None, 5])
 )

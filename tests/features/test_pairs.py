@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from recsys.config import FeatureSettings
 from recsys.features.definitions import ITEM_FEATURES, PAIR_FEATURES, USER_FEATURES, names
+from recsys.features.embedded import Embedded
 from recsys.features.history import F32, Histories, at_end
 from recsys.features.pairs import ITEM_PRICE, feature_names, pair_matrix
 from recsys.features.user import user_features
@@ -19,6 +20,11 @@ CATEGORY = {"a": "x", "b": "x", "ü": "y"}  # c has none
 CODES = {"x": 0, "y": 1}
 ITEMS = ("a", "b", "c", "ü", "never seen")
 SETTINGS = FeatureSettings(k=12)
+
+
+def _embedded(pairs: int) -> Embedded:
+    similarity, lead, affinity, last = np.repeat(np.asarray([[0.5], [-0.25], [1.5], [2.5]], np.float32), pairs, axis=1)
+    return Embedded(similarity=similarity, lead=lead, affinity=affinity, affinity_last=last)
 
 
 def _matrix(h: Histories, at: int, pairs: list[tuple[int, str, int | None]]) -> F32:
@@ -37,14 +43,13 @@ def _matrix(h: Histories, at: int, pairs: list[tuple[int, str, int | None]]) -> 
         pair_point=np.asarray([point for point, _, _ in pairs], dtype=np.int64),
         pair_item=np.asarray([local.get(item, -1) for _, item, _ in pairs], dtype=np.int32),
         item_rows=rows,
-        similarity=np.full(len(pairs), 0.5, dtype=np.float32),
-        level=np.full(len(h.lengths), 0.75, dtype=np.float32),
+        embedded=_embedded(len(pairs)),
         categories=np.asarray([code(item) for item in h.items], dtype=np.int32),
         pair_category=np.asarray([code(item) for _, item, _ in pairs], dtype=np.int32),
     )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     events(size=40),
     moments,
@@ -71,8 +76,7 @@ def test_without_categories_the_share_is_unknown() -> None:
     h = oracle.histories([[Event("1", "u", 5, "view", "a")]])
     rows = np.zeros((1, len(ITEM_FEATURES)), dtype=np.float32)
     zero = np.zeros(1, dtype=np.int64)
-    one = np.ones(1, dtype=np.float32)
-    found = pair_matrix(h, at_end(h, 9), NAMES, SETTINGS, zero, zero.astype(np.int32), rows, one, one)
+    found = pair_matrix(h, at_end(h, 9), NAMES, SETTINGS, zero, zero.astype(np.int32), rows, _embedded(1))
     assert np.isnan(found[0, feature_names().index("pair_category_share")])
     assert found[0, feature_names().index("pair_engaged_count")] == 1
 

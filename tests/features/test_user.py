@@ -33,14 +33,14 @@ def _check(recent: list[list[Event]], p: Points, s: FeatureSettings) -> None:
             assert oracle.agree(found, wanted[feature.name]), (feature.name, found, wanted[feature.name])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(events(), moments)
 def test_state_equals_oracle(log: list[Event], at: int) -> None:
     recent = [oracle.state(log, user, SETTINGS.k) for user in ("u", "nobody", "v", "w")]
     _check(recent, at_end(oracle.histories(recent), at), SETTINGS)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(events(), st.randoms(use_true_random=False))
 def test_any_range_equals_oracle(log: list[Event], random: Random) -> None:
     recent = [oracle.state(log, user, 100) for user in ("u", "v", "w")]
@@ -54,7 +54,7 @@ def test_any_range_equals_oracle(log: list[Event], random: Random) -> None:
     _check(recent, Points(start=start, end=end, at=at), SETTINGS)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(events(size=40))
 def test_label_sees_neither_itself_nor_its_ties(log: list[Event]) -> None:
     """As of every behaviour of the log: the state of the events strictly earlier, cut to the last K."""
@@ -69,7 +69,7 @@ def test_label_sees_neither_itself_nor_its_ties(log: list[Event]) -> None:
             assert oracle.agree(values[feature.name][point].item(), wanted[feature.name]), feature.name
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(events(), moments)
 def test_order_of_arrival_does_not_matter(log: list[Event], at: int) -> None:
     one = oracle.histories([oracle.state(log, "u", 5)])

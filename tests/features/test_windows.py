@@ -52,7 +52,7 @@ def test_bad_window_is_refused_with_its_name(window: str) -> None:
         microseconds(window)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.lists(st.integers(0, 9)), max_size=5), st.integers(-1, 10))
 def test_first_after(times: list[list[int]], moment: int) -> None:
     h = _histories([sorted(user) for user in times])
@@ -82,7 +82,7 @@ def test_selection_sums_and_finds_the_last() -> None:
     assert select(np.zeros(3, dtype=np.bool_)).last(_ints(0), _ints(3)).tolist() == [-1]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.floats(-5, 5), max_size=20), st.data())
 def test_reduce_ranges(values: list[float], data: st.DataObject) -> None:
     bound = st.integers(0, len(values))
@@ -92,7 +92,7 @@ def test_reduce_ranges(values: list[float], data: st.DataObject) -> None:
     assert found.tolist() == [min(values[a:b], default=99.0) for a, b in ranges]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.lists(st.integers(-1, 3), max_size=12), min_size=1), st.data(), st.sampled_from([1, 7, 1 << 22]))
 def test_distinct(users: list[list[int]], data: st.DataObject, chunk: int) -> None:
     """Any ranges, in any order, in chunks of any size."""

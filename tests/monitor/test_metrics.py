@@ -72,7 +72,7 @@ def test_group_auc_leaves_one_sided_groups_unknown() -> None:
     assert np.isnan(found[1])
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(st.tuples(st.integers(0, 6), st.booleans(), st.integers(0, 2)), min_size=1, max_size=40))
 def test_auc_equals_sklearn_in_every_group(rows: list[tuple[int, bool, int]]) -> None:
     score, label, group = (np.asarray(column) for column in zip(*rows, strict=True))
@@ -83,7 +83,7 @@ def test_auc_equals_sklearn_in_every_group(rows: list[tuple[int, bool, int]]) ->
         assert found == pytest.approx(expected, nan_ok=True)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.permutations(range(8)), st.sets(st.integers(0, 7), min_size=1), st.integers(1, 8))
 def test_ndcg_equals_sklearn(order: list[int], relevant: set[int], k: int) -> None:
     truth = from_padded(np.asarray([sorted(relevant)]))

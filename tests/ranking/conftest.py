@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from recsys.features.history import F32, I32, Histories, Points
+from recsys.features.history import F32, I32, I64, Histories, Points
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,11 @@ class NewestItem:
     def soft_maximum(self, users: F32) -> F32:
         level: F32 = (users @ self.item_vectors().T).max(axis=1)
         return level
+
+    def affinity(self, h: Histories, p: Points, pair_point: I64, number: I32, newest: int) -> F32:
+        """1000 x the behaviours looked at + the item's number."""
+        length = np.minimum(p.end - p.start, newest)[pair_point]
+        return np.where(number > 0, 1000 * length + number, np.nan).astype(np.float32)
 
     def encode(self, h: Histories, p: Points) -> F32:
         vectors = np.zeros((len(p.at), len(self.vocabulary.items)), dtype=np.float32)

@@ -52,7 +52,10 @@ def save_encoder(folder: Path, seed: int) -> Path:
     vocabulary = Vocabulary(tuple(f"i{item}" for item in range(CATALOGUE)))
     behaviours = tuple(SETTINGS.behaviours)
     model = Encoder(small, len(vocabulary), len(behaviours))
-    made = TrainedEncoder(settings=small, vocabulary=vocabulary, behaviours=behaviours, model=model, newest=0)
+    crowd = np.zeros(len(vocabulary), dtype=np.float32)
+    made = TrainedEncoder(
+        settings=small, vocabulary=vocabulary, behaviours=behaviours, model=model, newest=0, crowd=crowd
+    )
     made.save(folder)
     return folder
 

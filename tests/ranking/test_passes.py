@@ -4,14 +4,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.config import FeatureSettings, RankerSettings, Settings
 from recsys.features.definitions import ITEM_FEATURES
 from recsys.features.pairs import feature_names
 from recsys.ranking.assemble import Encoder
-from recsys.ranking.passes import featured, labelled, read_pool, whole_users
+from recsys.ranking.passes import featured, labelled, read_noise, whole_users
 
 UTC = pa.timestamp("us", tz="UTC")
 S = 1_000_000
@@ -38,6 +38,7 @@ BOTH = pa.schema(
         ("quantity", pa.int64()),
         ("value", pa.float64()),
         ("label", pa.float32()),
+        ("draw_chance", pa.float64()),
         ("item_row", pa.list_(pa.float32())),
         ("category", pa.string()),
     ]
@@ -48,7 +49,6 @@ def table(schema: pa.Schema, *rows: dict[str, Any]) -> pa.Table:
     return pa.Table.from_pylist([{name: row.get(name) for name in schema.names} for row in rows], schema)
 
 
-@settings(deadline=None)
 @given(st.lists(st.lists(st.integers(0, 3), max_size=4), max_size=8))
 def test_users_are_never_divided_and_no_row_is_lost(batches: list[list[int]]) -> None:
     flat = sorted(user for batch in batches for user in batch)
@@ -64,7 +64,8 @@ def test_users_are_never_divided_and_no_row_is_lost(batches: list[list[int]]) ->
 
 
 def test_events_become_labelled_pairs(newest_item: Encoder) -> None:
-    pool, items = read_pool(pa.table({"hour": [0], "item_id": ["z"], "events": [3]}), 0.5)
+    pool = pa.table({"hour": [0], "item_id": ["z"], "events": [3]})
+    noise, items = read_noise(pool, pool, RankerSettings())
     shown = {"user_id": "u", "event_time": 1, "behaviour": "impression", "request_id": "list"}
     events = table(
         EVENTS,
@@ -76,7 +77,7 @@ def test_events_become_labelled_pairs(newest_item: Encoder) -> None:
         {"user_id": "w", "event_time": 7, "event_id": "5", "behaviour": "view", "item_id": "d", "draw": 6},
     )
     rows = labelled(
-        events, pool, items, newest_item, Settings(ranker=RankerSettings(lists=True, nightly=0)), first=0
+        events, noise, items, newest_item, Settings(ranker=RankerSettings(lists=True, nightly=0)), first=0
     ).to_pylist()
     columns = ("user_id", "request_id", "item_id", "label", "target")
     assert [tuple(row[name] for name in columns) for row in rows] == [
@@ -89,8 +90,14 @@ def test_events_become_labelled_pairs(newest_item: Encoder) -> None:
         ("w", "4", "b", 0.0, None),  # near w's vector; c was met before, d at the same moment
     ]
     assert [row["at"].microsecond for row in rows] == [1, 1, 5, 5, 7, 7, 7]
+    # Lists are not drawn. z is all there is; b counts as one event beside its three, sqrt-weighted, in the wide
+    # pool's four draws. w's near draws have one choice, b, and a is as near to w.
+    other = 1 - (1 - 1 / 3**0.5) ** 4
+    assert [row["draw_chance"] for row in rows] == [
+        None, None, *(pytest.approx(chance, abs=1e-6) for chance in (other, 1, 1, 1, 1)),
+    ]  # fmt: skip
     alone = Settings(ranker=RankerSettings(lists=False, near=0, nightly=0))
-    rows = labelled(events, pool, items, newest_item, alone, first=0).to_pylist()
+    rows = labelled(events, noise, items, newest_item, alone, first=0).to_pylist()
     assert [(row["request_id"], row["item_id"]) for row in rows] == [("3", "b"), ("3", "z"), ("4", "a"), ("4", "z")]
 
 

@@ -72,7 +72,12 @@ def encoder_path(tmp_path_factory: pytest.TempPathFactory) -> str:
     vocabulary = Vocabulary(tuple(f"i{item}" for item in range(CATALOGUE - 1)))
     model = Encoder(small, len(vocabulary), len(SETTINGS.behaviours))
     encoder = TrainedEncoder(
-        settings=small, vocabulary=vocabulary, behaviours=tuple(SETTINGS.behaviours), model=model, newest=0
+        settings=small,
+        vocabulary=vocabulary,
+        behaviours=tuple(SETTINGS.behaviours),
+        model=model,
+        newest=0,
+        crowd=np.zeros(len(vocabulary), dtype=np.float32),
     )
     folder = tmp_path_factory.mktemp("encoder")
     encoder.save(folder)

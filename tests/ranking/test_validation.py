@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics
 
@@ -25,7 +25,6 @@ def test_one_moment_cannot_be_divided(count: int) -> None:
         split(np.arange(count), np.full(count, 5), 0.1)
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 5)), min_size=2, max_size=40))
 def test_area_under_curve_and_logloss_agree_with_scikit_learn(rows: list[tuple[bool, int]]) -> None:
     y = np.asarray([a for a, _ in rows], dtype=np.float32)

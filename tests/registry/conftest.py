@@ -20,7 +20,7 @@ from recsys.encoder.vocabulary import Vocabulary
 from recsys.features.definitions import ITEM_FEATURES, names
 from recsys.features.item import ItemSnapshot, from_table
 from recsys.features.pairs import feature_names
-from recsys.ranking.train import train_ranker
+from recsys.ranking.train import Examples, train_ranker
 from recsys.ranking.trained import TrainedRanker
 from recsys.registry.bundle import Bundle, save
 from recsys.registry.promote import register
@@ -38,7 +38,12 @@ def encoder(seed: int) -> TrainedEncoder:
     behaviours = tuple(SETTINGS.behaviours)
     model = Encoder(small, len(ITEMS), len(behaviours))
     return TrainedEncoder(
-        settings=small, vocabulary=Vocabulary(ITEMS), behaviours=behaviours, model=model, newest=SNAPSHOT_AT
+        settings=small,
+        vocabulary=Vocabulary(ITEMS),
+        behaviours=behaviours,
+        model=model,
+        newest=SNAPSHOT_AT,
+        crowd=np.zeros(len(ITEMS), dtype=np.float32),
     )
 
 
@@ -48,7 +53,9 @@ def ranker(seed: int) -> TrainedRanker:
     y = (random.random(200) < 0.5).astype(np.float32)
     request = np.arange(200) // 4
     settings = RankerSettings(hidden=(4,), epochs=1, batch=64)
-    return train_ranker(x, y, request, request * 1000, settings, seed, feature_names())[0]
+    zero = np.zeros(len(y), dtype=np.float32)
+    examples = Examples(x=x, y=y, request=request, at=request * 1000, user=request, offset=zero)
+    return train_ranker(examples, settings, seed, feature_names())[0]
 
 
 def snapshot() -> ItemSnapshot:

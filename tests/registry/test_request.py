@@ -107,7 +107,7 @@ json = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.dictionaries(st.sampled_from(["recent", "n", "at", "x"]), json))
 def test_any_json_is_answered_or_refused_in_words(row: dict[str, Any]) -> None:
     try:

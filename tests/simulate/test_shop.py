@@ -8,7 +8,7 @@ from recsys.simulate.shop import SUBCATEGORIES, L, Shop, open_shop
 from recsys.simulate.words import CATALOGUE, STYLES
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(100, 400), st.integers(5, 200), st.integers(0, 99))
 def test_every_item_stands_once_in_the_cluster_it_names(items: int, cluster_items: int, seed: int) -> None:
     shop = open_shop(SimulateSettings(items=items, cluster_items=cluster_items, users=10, seed=seed))

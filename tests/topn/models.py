@@ -14,7 +14,7 @@ from recsys.encoder.vocabulary import Vocabulary
 from recsys.features.definitions import ITEM_FEATURES
 from recsys.features.item import ItemSnapshot
 from recsys.features.pairs import feature_names
-from recsys.ranking.train import train_ranker
+from recsys.ranking.train import Examples, train_ranker
 from recsys.topn.spark import ModelPaths
 
 
@@ -43,13 +43,18 @@ def save_models(folder: Path, catalogue: ItemSnapshot, settings: Settings) -> Mo
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = Encoder(small, len(vocabulary), len(behaviours))
-    encoder = TrainedEncoder(settings=small, vocabulary=vocabulary, behaviours=behaviours, model=model, newest=0)
+    crowd = np.zeros(len(vocabulary), dtype=np.float32)
+    encoder = TrainedEncoder(
+        settings=small, vocabulary=vocabulary, behaviours=behaviours, model=model, newest=0, crowd=crowd
+    )
     encoder.save(Path(paths.encoder))
     random = np.random.default_rng(1)
     x = random.standard_normal((400, len(feature_names()))).astype(np.float32)
     y = (x[:, -1] + random.standard_normal(400) > 0).astype(np.float32)
     order = np.arange(400, dtype=np.int64)
-    ranker, _ = train_ranker(x, y, order // 4, order // 4, RankerSettings(epochs=1), seed=1, names=feature_names())
+    zero = np.zeros(400, dtype=np.float32)
+    examples = Examples(x=x, y=y, request=order // 4, at=order // 4, user=order // 4, offset=zero)
+    ranker, _ = train_ranker(examples, RankerSettings(epochs=1), seed=1, names=feature_names())
     ranker.save(Path(paths.ranker))
     catalogue.save(Path(paths.snapshot))
     return paths

@@ -1,0 +1,75 @@
+"""How dense a user's history lies around an item, beside how dense everyone's does: a kernel of item cosines.
+
+One vector a user blurs several interests into their mean; a sum over single behaviours keeps them apart, as the target
+attention of Zhou et al. 2018 (DIN), section 4.3, does with learned weights.
+
+Shape letters: V items, D width, P points, Q points of a block, L longest window, M pairs, W most pairs of a point,
+S reference items.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from recsys.encoder.sequences import Windows, ragged
+from recsys.features.history import F32, I32, I64
+from recsys.features.windows import Bool
+
+REFERENCE = 8192  # distinct items at most that stand for everyone's behaviours
+BLOCK = 1 << 21  # kernel values worked out at once
+PRIOR = 0.5  # behaviours of everyone's that are added to a history: a short one says little
+
+
+def crowds(vectors: F32, occurrences: I64, temperature: float, rng: np.random.Generator) -> F32:
+    """[V] ln of the mean kernel between each item of `vectors` [V, D] and everyone's behaviours (`occurrences` [V]).
+
+    Where more than REFERENCE items occur, so many draws stand for them.
+    """
+    total = int(occurrences.sum())
+    if np.count_nonzero(occurrences) > REFERENCE:
+        occurrences = rng.multinomial(REFERENCE, occurrences / total)
+    rows = np.flatnonzero(occurrences)
+    weight = torch.from_numpy(np.log(occurrences[rows] / occurrences[rows].sum()).astype(np.float32))  # [S]
+    items, out = torch.from_numpy(vectors), np.empty(len(vectors), dtype=np.float32)
+    reference, step = items[rows].T, max(BLOCK // max(len(rows), 1), 1)
+    for first in range(0, len(items), step):
+        kernel = (items[first : first + step] @ reference - 1) / temperature  # [Q, S]
+        out[first : first + step] = torch.logsumexp(kernel + weight, dim=1).numpy()
+    return out
+
+
+def affinity(
+    vectors: F32, crowd: F32, temperature: float, item: I64, windows: Windows, pair_point: I64, number: I32
+) -> F32:
+    """[M] ln((sum of the window's kernels with the item / the crowd's mean + PRIOR) / (behaviours + PRIOR)).
+
+    The kernel is exp((cosine - 1) / temperature). `item` [E] and `number` [M] are 1-based rows of `vectors` [V, D], 0:
+    unknown; `windows` has one row for each of P points, `pair_point` [M] ascends. Unknown behaviours do not count. NaN
+    where the item is unknown.
+    """
+    table = torch.from_numpy(np.concatenate([np.zeros((1, vectors.shape[1]), dtype=np.float32), vectors]))
+    spread = np.exp(np.append(crowd, np.float32(0)))  # number 0 reads the last
+    out = np.empty(len(number), dtype=np.float32)
+    bounds = np.searchsorted(pair_point, np.arange(len(windows.end) + 1))
+    widest = int(np.diff(bounds).max(initial=0)) * int(windows.lengths.max(initial=0))
+    step = max(BLOCK // max(widest, 1), 1)
+    for first in range(0, len(windows.end), step):
+        edges = bounds[first : first + step + 1]
+        w = windows.take(np.arange(first, first + len(edges) - 1, dtype=np.int64))
+        past, _ = _padded(item[ragged(w.start, w.lengths)], w.lengths)  # [Q, L]
+        asked, real = _padded(number[edges[0] : edges[-1]], np.diff(edges))  # [Q, W]
+        cosine = table[torch.from_numpy(asked)] @ table[torch.from_numpy(past)].transpose(1, 2)  # [Q, W, L]
+        kernel = ((cosine - 1) / temperature).exp_() * torch.from_numpy(past > 0)[:, None]
+        total, known = kernel.sum(2).numpy(), (past > 0).sum(axis=1)[:, None]
+        out[edges[0] : edges[-1]] = np.log((total / spread[asked - 1] + PRIOR) / (known + PRIOR))[real]
+    out[number == 0] = np.nan
+    return out
+
+
+def _padded(values: I64 | I32, lengths: I64) -> tuple[I64, Bool]:
+    """[N] values of Q rows, one row after the other -> [Q, longest] with 0 behind a row's end, and which are real."""
+    real = np.arange(int(lengths.max(initial=0))) < lengths[:, None]
+    out = np.zeros(real.shape, dtype=np.int64)
+    out[real] = values
+    return out, real
