@@ -88,7 +88,7 @@ class RankerSettings(Section):
     negatives: int = Field(4, ge=1, description="negatives per target drawn from the items of its hour")
     wide: int = Field(4, ge=1, description="negatives per target drawn from all items of the labels' time")
     near: int = Field(4, ge=0, description="negatives per target drawn from the candidates by embedding")
-    nightly: float = Field(0.5, ge=0, le=1, description="share of targets asked for at the start of their UTC day")
+    nightly: float = Field(0.5, ge=0, le=1, description="share of targets asked for up to a day before")
     lists: bool = Field(False, description="also learn from shown lists: what was shown and left alone is a negative")
     hidden: tuple[int, ...] = Field((64, 32), description="widths of the hidden layers")
     dropout: float = Field(0.1, ge=0, lt=1, description="dropout rate")

@@ -14,6 +14,7 @@ from recsys.features.history import F64, I8, I32, I64, MISSING
 from recsys.features.windows import Bool
 
 HOUR = 3_600_000_000  # microseconds
+NEGATIVES, NEAR, MOMENTS = range(3)  # streams of `uniform`
 SPARE = 2  # more draws than negatives, since some meet the label, its ties or each other
 
 
@@ -177,7 +178,7 @@ def _shown(log: Log, kinds: Kinds, target: Bool) -> Pairs:
 def _drawn(log: Log, kinds: Kinds, rows: I64, noise: Noise) -> Pairs:
     """Each target in `rows` [Q] with its drawn negatives."""
     rows = rows[np.all([draw.pool.newest(log.time[rows]) >= 0 for draw in noise], axis=0)]
-    luck = uniform(log.draw[rows], SPARE * sum(draw.count for draw in noise))
+    luck = uniform(log.draw[rows], SPARE * sum(draw.count for draw in noise), NEGATIVES)
     parts = np.split(luck, np.cumsum([SPARE * draw.count for draw in noise])[:-1], axis=1)
     item = np.concatenate([d.pool.draw(log.time[rows], u) for d, u in zip(noise, parts, strict=True)], axis=1)  # [Q, J]
     allowed = ~_tied(log, kinds, rows, item) & (item != log.item[rows][:, None])
@@ -213,9 +214,12 @@ def _tied(log: Log, kinds: Kinds, rows: I64, item: npt.NDArray[np.int32]) -> Boo
     return np.asarray(np.isin(moment[rows][:, None] * items + item, known))
 
 
-def uniform(seed: I64, count: int) -> npt.NDArray[np.float64]:
-    """[Q, count] numbers in [0, 1) from 64-bit seeds [Q]: SplitMix64 (Steele et al. 2014, figure 16), counter form."""
-    steps = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+def uniform(seed: I64, count: int, stream: int = 0) -> F64:
+    """[Q, count] numbers in [0, 1) from 64-bit seeds [Q]: SplitMix64 (Steele et al. 2014, figure 16), counter form.
+
+    Streams of the same seeds are independent.
+    """
+    steps = (np.arange(1, count + 1, dtype=np.uint64) + np.uint64(stream << 32)) * np.uint64(0x9E3779B97F4A7C15)
     z = seed.astype(np.uint64)[:, None] + steps
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

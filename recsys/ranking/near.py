@@ -18,7 +18,7 @@ from recsys.config import Settings
 from recsys.features.history import F32, F64, I8, I32, I64, MISSING, Histories, Points
 from recsys.features.windows import first_after
 from recsys.ranking.assemble import Encoder, as_of, similarity
-from recsys.ranking.examples import Log, Noise, Pairs, draw_chance, uniform
+from recsys.ranking.examples import NEAR, Log, Noise, Pairs, draw_chance, uniform
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -53,7 +53,7 @@ def near_items(
     found[np.abs(vectors).sum(axis=1) == 0] = -1
     choice = (found >= 0).sum(axis=1)
     last = np.take_along_axis(cosine, np.maximum(choice - 1, 0)[:, None], axis=1)[:, 0]
-    luck = np.where(found >= 0, uniform(draw, found.shape[1]), np.inf)
+    luck = np.where(found >= 0, uniform(draw, found.shape[1], NEAR), np.inf)
     chosen = np.argsort(luck, axis=1, kind="stable")[:, :count]
     return Near(
         items=np.take_along_axis(found, chosen, axis=1),

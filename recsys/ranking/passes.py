@@ -15,7 +15,7 @@ from recsys.config import RankerSettings, Settings
 from recsys.features.definitions import ITEM_FEATURES
 from recsys.features.history import F32, FIELDS, I32, I64, MISSING, Histories, from_columns
 from recsys.ranking.assemble import Encoder, Requests, features
-from recsys.ranking.examples import HOUR, Draw, Kinds, Log, Noise, build_pool, make_pairs, uniform
+from recsys.ranking.examples import HOUR, MOMENTS, Draw, Kinds, Log, Noise, build_pool, make_pairs, uniform
 from recsys.ranking.near import with_near
 
 Batches = Iterable[pa.RecordBatch]
@@ -114,12 +114,13 @@ def labelled(
 
 
 def _moments(log: Log, nightly: float) -> I64:
-    """[E] when each event would be asked for: at its own time, or, for a share of them, at the start of its UTC day.
+    """[E] when each event would be asked for: at its own time, or, for a share of them, up to a day before it.
 
-    Lists are made for the moment and in the night; the ranker has to know how both look.
+    Lists are made for the moment and for the next day; the ranker has to know how both look. Any lag up to a day is as
+    likely, as it is for a list that is made in the night and read on the day; more moments than the nights show more.
     """
-    early = uniform(log.draw, 1)[:, 0] < nightly
-    return np.where(early, log.time - log.time % DAY, log.time)
+    luck = uniform(log.draw, 2, MOMENTS)
+    return np.where(luck[:, 0] < nightly, log.time - (luck[:, 1] * DAY).astype(np.int64), log.time)
 
 
 def featured(table: pa.Table, encoder: Encoder, settings: Settings) -> pa.Table:

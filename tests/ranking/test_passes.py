@@ -3,6 +3,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -99,6 +100,26 @@ def test_events_become_labelled_pairs(newest_item: Encoder) -> None:
     alone = Settings(ranker=RankerSettings(lists=False, near=0, nightly=0))
     rows = labelled(events, noise, items, newest_item, alone, first=0).to_pylist()
     assert [(row["request_id"], row["item_id"]) for row in rows] == [("3", "b"), ("3", "z"), ("4", "a"), ("4", "z")]
+
+
+def test_a_share_of_the_targets_is_asked_for_at_some_moment_of_the_day_before(newest_item: Encoder) -> None:
+    pool = pa.table({"hour": [0], "item_id": ["z"], "events": [1]})
+    noise, items = read_noise(pool, pool, RankerSettings())
+    count, day = 2000, 24 * 3600 * S
+    click = {"behaviour": "click", "item_id": "a", "event_time": 3 * day}
+    rows = ({**click, "user_id": f"{user:05}", "event_id": str(user), "draw": user * 7_919} for user in range(count))
+    conf = Settings(ranker=RankerSettings(nightly=0.25))
+    found = labelled(table(EVENTS, *rows), noise, items, newest_item, conf, first=0)
+    positive = found.filter(pc.equal(found["label"], 1))
+    lag = 3 * day - positive["at"].cast(pa.int64()).to_numpy()
+    assert abs((lag > 0).mean() - 0.25) < 4 * (0.25 * 0.75 / count) ** 0.5
+    assert 0 <= lag.min()
+    assert lag.max() < day
+    assert abs(lag[lag > 0].mean() / day - 0.5) < 0.06
+    at = dict(zip(found["request_id"].to_pylist(), found["at"].to_pylist(), strict=True))
+    assert all(at[request] == moment for request, moment in zip(
+        positive["request_id"].to_pylist(), positive["at"].to_pylist(), strict=True
+    ))  # fmt: skip
 
 
 @pytest.mark.parametrize("seen", [False, True])
