@@ -113,7 +113,7 @@ def test_a_share_of_the_targets_is_asked_for_at_some_moment_of_the_day_before(ne
     positive = found.filter(pc.equal(found["label"], 1))
     lag = 3 * day - positive["at"].cast(pa.int64()).to_numpy()
     assert abs((lag > 0).mean() - 0.25) < 4 * (0.25 * 0.75 / count) ** 0.5
-    assert 0 <= lag.min()
+    assert lag.min() >= 0
     assert lag.max() < day
     assert abs(lag[lag > 0].mean() / day - 0.5) < 0.06
     at = dict(zip(found["request_id"].to_pylist(), found["at"].to_pylist(), strict=True))
