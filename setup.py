@@ -28,6 +28,7 @@ DEV = [
     "pandas-stubs>=2.2",
     "pytest>=8.4",
     "pytest-timeout>=2.4",
+    "pytest-xdist>=3.8",
     "ruff>=0.14",
     "types-PyYAML",
     "types-tqdm",

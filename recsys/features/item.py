@@ -124,7 +124,8 @@ class ItemSnapshot:
 def from_table(table: pa.Table, at: int) -> ItemSnapshot:
     """A snapshot from the columns that `save` writes, rows in any order; `at` in microseconds since 1970 UTC."""
     table = table.sort_by("item_id")
-    columns = [table[name].cast(pa.float32()).to_numpy() for name in names(ITEM_FEATURES)]
+    # Not safe: float32 holds whole numbers exactly up to 2 ** 24 only, and a week's revenue may be more.
+    columns = [table[name].cast(pa.float32(), safe=False).to_numpy() for name in names(ITEM_FEATURES)]
     return ItemSnapshot(
         items=tuple(table["item_id"].to_pylist()),
         features=np.stack(columns, axis=1).astype(np.float32),

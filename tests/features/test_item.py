@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from recsys.errors import BundleError
 from recsys.features.definitions import ITEM_FEATURES, names
 from recsys.features.history import Points
-from recsys.features.item import ItemSnapshot, Tiles, item_features
+from recsys.features.item import ItemSnapshot, Tiles, from_table, item_features
 from tests.features import oracle
 from tests.features.logs import AT, events
 from tests.features.oracle import ENGAGED, NAMES, Event, S
@@ -79,6 +79,15 @@ def test_snapshot_comes_back_as_it_was_saved(tmp_path: Path) -> None:
     assert (loaded.items, loaded.category, loaded.title) == (saved.items, saved.category, saved.title)
     assert loaded.at == START
     np.testing.assert_array_equal(loaded.column("item_engaged_count_6h"), saved.features[:, 1])
+
+
+def test_whole_numbers_beyond_float32_are_rounded() -> None:
+    columns = {name: pa.array([7], pa.int64()) for name in names(ITEM_FEATURES)}
+    columns["item_revenue_7d"] = pa.array([2**24 + 1], pa.int64())
+    rest = {"item_id": ["a"], "price_minor": [1], "category": [None], "title": [None], "in_stock": [True]}
+    found = from_table(pa.table({**columns, **rest}), START)
+    assert found.column("item_revenue_7d").tolist() == [2**24]
+    assert found.column("item_age_s").tolist() == [7]
 
 
 def test_snapshot_that_cannot_be_used_says_why(tmp_path: Path) -> None:

@@ -124,6 +124,13 @@ def test_each_pool_gives_its_own_number_of_negatives() -> None:
         assert 2 <= sum(item >= 4 for item in negatives) <= 3
 
 
+def test_a_pool_may_give_nothing() -> None:
+    rows = [(0, HOUR, CLICK, 0, MISSING)]
+    pairs = make_pairs(log(rows), KINDS, (*noise(pool({1: {1: 1}}), 0), *noise(pool({0: {2: 1, 0: 1}}), 2)), 0)
+    assert pairs.item.tolist() == [0, 2]
+    assert pairs.chance.tolist() == [0.75, 0.75]
+
+
 def test_the_chance_of_a_draw_is_how_often_it_is_drawn() -> None:
     users = 20_000
     rows = [(user, HOUR, CLICK, 0, MISSING) for user in range(users)]
