@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 DAY = datetime(2026, 3, 2, tzinfo=timezone.utc)
-SETTINGS = Settings(features=FeatureSettings(k=4), ranker=RankerSettings(negatives=2, near=2, lists=True, nightly=0))
+SETTINGS = Settings(
+    features=FeatureSettings(k=4), ranker=RankerSettings(negatives=2, wide=1, near=2, lists=True, nightly=0)
+)
 USERS, CATALOGUE = 30, 12
 
 
@@ -125,10 +127,12 @@ def test_examples_are_labelled_and_see_only_what_lies_before(
         if request.startswith("r"):
             shown = {e["item_id"] for e in log if e.get("request_id") == request and e["behaviour"] == "impression"}
             assert {row["item_id"] for row in pairs} <= shown
+            assert all(row["draw_chance"] is None for row in pairs)
         else:
             assert times[request]["item_id"] == positive["item_id"]
             assert positive["at"] == times[request]["event_time"]
-            assert len(pairs) <= 5
+            assert len(pairs) <= 1 + 2 + 1 + 2
+            assert all(0 < row["draw_chance"] <= 1 for row in pairs)
             assert len({row["item_id"] for row in pairs}) == len(pairs)
 
 
