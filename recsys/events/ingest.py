@@ -51,6 +51,7 @@ class Ingest:
         # This action fills the cache, so the dedupe state moves on even when a replayed batch is in the tables already.
         good = F.size("reasons") == 0
         day = F.when(good, F.to_date("event_time"))
+        # One row a day of the batch.
         found = rows.groupBy(day.alias("day")).agg(F.count("*").alias("n"), F.max("ingest_time").alias("at")).collect()
         rows_in = take(self.tally, commit.batch)
         if not found:

@@ -59,7 +59,7 @@ def reasons(view: View) -> dict[str, int]:
     if not view.has(REJECTED_EVENTS):
         return {}
     rows = view.read(REJECTED_EVENTS).select(F.explode("reasons").alias("reason")).groupBy("reason").count()
-    return {row["reason"]: row["count"] for row in rows.collect()}
+    return {row["reason"]: row["count"] for row in rows.collect()}  # one row a reason
 
 
 def curves(settings: Settings, day: date) -> tuple[Curve, ...]:
@@ -96,6 +96,7 @@ def samples(view: View, settings: Settings) -> tuple[Sample, ...]:
     profiles = view.latest(USER_PROFILES, ("recent", "as_of")).where(F.size("recent") >= NEWEST)
     lists = view.latest(RECOMMENDATIONS, ("items",)).where(F.size("items") > 0)
     drawn = lists.join(profiles, "user_id").orderBy(F.desc("as_of"), "user_id").limit(SAMPLES)
+    # SAMPLES rows.
     rows = drawn.select("user_id", F.slice("recent", -NEWEST, NEWEST).alias("recent"), "items").collect()
     wanted = {one["item_id"] for row in rows for one in (*row["recent"], *row["items"])}
     names = _titles(titles, wanted)
@@ -119,7 +120,7 @@ def samples(view: View, settings: Settings) -> tuple[Sample, ...]:
 
 def _titles(titles: DataFrame, wanted: set[str | None]) -> dict[str, str]:
     ids = sorted(item for item in wanted if item is not None)
-    rows = titles.where(F.col("item_id").isin(ids)).collect()
+    rows = titles.where(F.col("item_id").isin(ids)).collect()  # the items of SAMPLES users
     return {row["item_id"]: row["title"] or row["item_id"] for row in rows}
 
 
