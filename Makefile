@@ -64,5 +64,7 @@ bench: install  ## run benchmarks/NAME.py (NAME=all: each) and append its figure
 archive: install  ## dist/recsys.zip for spark-submit --py-files
 	@$(PY) -m recsys.archive dist/recsys.zip && echo dist/recsys.zip
 
-report: install  ## evaluate again what the demo made and write the report page
-	@$(PY) -m jobs.evaluate --conf demo/conf.yaml
+report: install  ## evaluate the demo's newest test day again and write its page; SOURCE= as for the demo
+	@place=demo/$(basename $(notdir $(or $(SOURCE),simulate))); day=$$(ls $$place/artifacts/reports 2> /dev/null | tail -n 1); \
+	test -n "$$day" || { echo "$$place holds no report: run make demo first." >&2; exit 1; }; \
+	$(PY) -m jobs.evaluate --conf $$place/conf.yaml --date $$day

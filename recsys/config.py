@@ -107,7 +107,8 @@ def _sentence(model: type[BaseModel], fault: ErrorDetails, origin: Callable[[Key
     found = "" if isinstance(fault["input"], dict | list | BaseModel) else f" is {fault['input']!r}"
     if fault["type"] == "literal_error":
         return f"{where}{found}.{nearest(str(fault['input']), re.findall(_QUOTED, fault['ctx']['expected']))}"
-    return f"{where}{found}: {fault['msg'].removeprefix('Value error, ').removesuffix('.')}."
+    message = fault["msg"].removeprefix("Value error, ").removesuffix(".")
+    return f"{where}{found}: {message}{'' if message.endswith('?') else '.'}"
 
 
 def _keys(model: type[BaseModel], path: Sequence[str]) -> list[str]:

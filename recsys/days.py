@@ -1,9 +1,21 @@
-"""Business days: from the zone of the settings to moments in UTC and back."""
+"""Business days and moments: from the zone of the settings to UTC and back, and as microseconds since 1970."""
 
 from __future__ import annotations
 
 from datetime import date, datetime, time, timedelta, timezone
 from zoneinfo import ZoneInfo
+
+EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+
+def micros(moment: datetime) -> int:
+    """Microseconds since 1970 UTC of a moment with its zone."""
+    return (moment - EPOCH) // timedelta(microseconds=1)
+
+
+def moment_of(micros: int) -> datetime:
+    """The moment (UTC) that lies so many microseconds after 1970."""
+    return EPOCH + timedelta(microseconds=micros)
 
 
 def start_of(day: date, zone: str) -> datetime:

@@ -103,7 +103,7 @@ class RankerSettings(Section):
     seen: bool = Field(False, description="label items that the user engaged with before; Top-N never recommends these")
     pool: int = Field(1000, ge=1, description="items of an hour, the most engaged ones, that negatives are drawn from")
     popularity: float = Field(0.5, ge=0, le=1, description="power of an item's events in that draw; 0: all items alike")
-    max_requests: int = Field(200_000, ge=1, description="labelled requests in one run; newer ones win")
+    max_requests: int = Field(200_000, ge=1, description="labelled requests in one run; drawn by seed beyond that")
 
 
 class TopNSettings(Section):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from datetime import date, datetime, timedelta, timezone
 from itertools import pairwise
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.days import hours_of, start_of, yesterday
+from recsys.days import hours_of, micros, moment_of, start_of, yesterday
 
 ZONES = ("UTC", "Europe/London", "Asia/Kolkata", "America/New_York", "Pacific/Auckland")
 
@@ -45,6 +46,17 @@ def test_hours_cover_the_day_without_gaps(day: date, zone: str) -> None:
     assert hours[-1] < end <= hours[-1] + timedelta(hours=1)
     assert {b - a for a, b in pairwise(hours)} == {timedelta(hours=1)}
     assert {(h.minute, h.second, h.utcoffset()) for h in hours} == {(0, 0, timedelta(0))}
+
+
+def test_microseconds_count_from_1970_in_utc() -> None:
+    assert micros(datetime(1970, 1, 2, 2, 0, 0, 5, tzinfo=timezone(timedelta(hours=2)))) == 24 * 3600 * 10**6 + 5
+    assert micros(datetime(1969, 12, 31, 23, 59, 59, 999_999, tzinfo=timezone.utc)) == -1
+
+
+@given(st.datetimes(datetime(1901, 1, 1), datetime(2199, 12, 31)), st.sampled_from(ZONES))
+def test_a_moment_is_its_microseconds(local: datetime, zone: str) -> None:
+    moment = local.replace(tzinfo=ZoneInfo(zone))
+    assert moment_of(micros(moment)) == moment
 
 
 @pytest.mark.parametrize("zone", ZONES)

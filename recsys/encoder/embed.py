@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator, Sequence
-from datetime import datetime, timedelta, timezone
 from functools import lru_cache
 from pathlib import Path
 
@@ -17,12 +16,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
+from recsys.days import moment_of
 from recsys.encoder.sequences import last_windows, ragged
 from recsys.encoder.trained import DESCRIPTION, WEIGHTS, TrainedEncoder
 from recsys.errors import BundleError, ConfigError
 from recsys.features.history import F32, I64, at_end, from_arrow
 
-EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 UTC = pa.timestamp("us", tz="UTC")
 
 
@@ -81,7 +80,7 @@ def item_batch(encoder: TrainedEncoder, bundle: str, first: int, last: int) -> p
     `as_of` is the newest behaviour that the encoder learned from.
     """
     ids = pa.array(encoder.vocabulary.items[first:last], pa.string())
-    known = pa.scalar(EPOCH + timedelta(microseconds=encoder.newest), UTC)
+    known = pa.scalar(moment_of(encoder.newest), UTC)
     return _rows("item_id", ids, bundle, encoder.item_vectors()[first:last], pa.repeat(known, len(ids)))
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 from recsys.config import Settings
-from recsys.days import start_of
+from recsys.days import moment_of, start_of
 from recsys.encoder.dataset import read_sequences, sequences
 from recsys.encoder.spark import embed_items, embed_users
 from recsys.encoder.train import EpochLog, train
@@ -30,7 +30,6 @@ from recsys.tables import EVENTS, ITEM_EMBEDDINGS, USER_EMBEDDINGS, USER_PROFILE
 
 EMBED = "embed"
 OnEpoch = Callable[[EpochLog], None]
-EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 log = logging.getLogger(__name__)
 
 
@@ -98,7 +97,7 @@ def write_embeddings(warehouse: Warehouse, encoder: Path, bundle: str) -> None:
 
 def labels_from(base: TrainedEncoder) -> datetime:
     """The first moment (UTC) that the base has not learned from."""
-    return EPOCH + timedelta(microseconds=base.newest + 1)
+    return moment_of(base.newest + 1)
 
 
 def _train(
@@ -108,7 +107,7 @@ def _train(
         _say(epoch)
         on_epoch(epoch)
 
-    since = EPOCH + timedelta(microseconds=start.newest) if start else None
+    since = moment_of(start.newest) if start else None
     staging = f"{settings.artifacts}/sequences/{folder.name}"
     sequences(view.read(EVENTS), settings, until, since).write.mode("overwrite").parquet(staging)
     histories = read_sequences(staging, settings)

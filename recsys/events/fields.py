@@ -51,7 +51,8 @@ class Time(Section):
     @field_validator("format")
     @classmethod
     def _names_year_and_day(cls, form: str) -> str:
-        if form not in TIMES and not (set("yu") & set(form) and set("dD") & set(form)):
+        letters = set(_unquoted(form))
+        if form not in TIMES and not (set("yu") & letters and set("dD") & letters):
             raise ValueError(f"neither a known format nor a datetime pattern with year and day.{nearest(form, TIMES)}")
         return form
 
@@ -67,8 +68,12 @@ class Time(Section):
     @property
     def zoned(self) -> bool:
         """Whether the format is a pattern that reads a zone."""
-        bare = re.sub(r"'[^']*'", "", self.format)
-        return self.format not in TIMES and bool(set("VzOXxZ") & set(bare))
+        return self.format not in TIMES and bool(set("VzOXxZ") & set(_unquoted(self.format)))
+
+
+def _unquoted(pattern: str) -> str:
+    """A datetime pattern without its literal text."""
+    return re.sub(r"'[^']*'", "", pattern)
 
 
 class Text(Section):
@@ -88,6 +93,14 @@ class Outlier(Section):
     low: float | None = Field(None, description="smallest usual value, closed")
     high: float | None = Field(None, description="largest usual value, closed")
     action: Literal["reject", "clip", "missing"] = Field("reject", description="clip and missing mark the cell imputed")
+
+    @model_validator(mode="after")
+    def _a_range(self) -> Outlier:
+        if self.low is None and self.high is None:
+            raise ValueError("give `low`, `high` or both")
+        if self.low is not None and self.high is not None and self.low > self.high:
+            raise ValueError(f"`low` {self.low:g} lies above `high` {self.high:g}: every number would be an outlier")
+        return self
 
 
 class Number(Section):
@@ -114,11 +127,15 @@ class Kind(Section):
     def _numbers_as_text(cls, values: object) -> object:  # YAML reads `3: purchase` as a number
         if not isinstance(values, dict):
             return values
-        return {str(key) if type(key) is int else key: name for key, name in values.items()}
+        named = {str(key) if type(key) is int else key: name for key, name in values.items()}
+        if len(named) < len(values):
+            raise ValueError("two of the values are the same text: each may be named once")
+        return named
 
     @model_validator(mode="after")
     def _one_of(self) -> Kind:
-        if bool(self.constant) == bool(self.column and self.values):
+        of_column = bool(self.column), bool(self.values)
+        if of_column != (not self.constant, not self.constant):
             raise ValueError("give either `constant`, or `column` with `values`")
         return self
 

@@ -6,7 +6,7 @@ Shape letters: R rows of an Arrow batch, H hours, I items of a slice, T tiles, P
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from functools import partial
 
 import numpy as np
@@ -16,6 +16,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from recsys.config import FeatureSettings, Settings
+from recsys.days import micros
 from recsys.errors import NoDataError
 from recsys.features.definitions import ITEM_FEATURES, ITEM_FEATURES_FULL, USER_FEATURES
 from recsys.features.history import F64, I64, Points, at_end, from_arrow
@@ -211,4 +212,4 @@ def snapshot(features: DataFrame, items: DataFrame, at: datetime) -> ItemSnapsho
         raise NoDataError(
             f"`items` holds no item that is valid at {at.isoformat()}; run jobs/catalogue.py for that day."
         )
-    return from_table(table, (at - datetime(1970, 1, 1, tzinfo=timezone.utc)) // timedelta(microseconds=1))
+    return from_table(table, micros(at))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date, datetime, timedelta, timezone
+from datetime import date
 from functools import partial
 from pathlib import Path
 
@@ -12,14 +12,13 @@ import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 
 from recsys.config import Settings
-from recsys.days import start_of
+from recsys.days import micros, start_of
 from recsys.pseudonyms import pseudonymiser
 from recsys.simulate.truth import open_truth, true_scores
 
 ORACLE = "oracle"
 BLOCK = 256  # users scored at once: 256 x 5,500 items x 16 bytes = 23 MB
 LISTED = 200  # best items of a user, before those that they have seen leave
-EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 def truth_folder(source: str) -> Path | None:
@@ -34,7 +33,7 @@ def oracle_lists(spark: SparkSession, shop: Path, day: date, settings: Settings)
     The truth knows the day's prices, stock and trends, but nothing that its users do on it.
     """
     users = open_truth(shop).settings.users
-    at = (start_of(day, settings.timezone) - EPOCH) // timedelta(microseconds=1)
+    at = micros(start_of(day, settings.timezone))
     task = partial(_lists, shop, at, settings.pseudonym_key_file)
     numbers = spark.range(0, users, 1, spark.sparkContext.defaultParallelism)
     return numbers.mapInArrow(task, "user_id string, items array<string>")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -45,7 +46,9 @@ class Range:
 
     @property
     def verdict(self) -> str:
-        """'inside', 'below' or 'above'."""
+        """'inside', 'below', 'above' or, of NaN, 'unknown'."""
+        if math.isnan(self.value):
+            return "unknown"
         return "below" if self.value < self.low else "above" if self.value > self.high else "inside"
 
 

@@ -6,7 +6,7 @@ Nothing that grows with users or events comes to the driver: requests are measur
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime, timedelta
 from functools import partial
 
 import numpy as np
@@ -16,7 +16,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from recsys.config import Settings
-from recsys.days import start_of
+from recsys.days import micros, start_of
 from recsys.errors import NoDataError
 from recsys.features.history import I64, from_arrow
 from recsys.features.spark import Batches, profile_state
@@ -36,7 +36,6 @@ RESULT = (
     "difference double, difference_low double, difference_high double, "
     "ratio double, ratio_low double, ratio_high double, requests bigint, users bigint"
 )
-EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 Snapshots = Sequence[tuple[datetime, ModelPaths]]
 
 
@@ -104,11 +103,11 @@ def popularity_lists(events: DataFrame, moments: Sequence[datetime], window: tim
     moment, as many ids as a full history and PLACES need together.
     """
     step = (moments[1] - moments[0] if len(moments) > 1 else window) // timedelta(microseconds=1)
-    origin = F.lit(_micros(moments[0]))
+    origin = F.lit(micros(moments[0]))
     tile = origin + F.floor((F.unix_micros("event_time") - origin) / step) * step
     inside = _targets(events, moments[0] - window, moments[-1], settings)
     cells = inside.groupBy(tile.alias("tile"), "item_id").agg(F.count(F.lit(1)).alias("events"))
-    asked = np.asarray([_micros(moment) for moment in moments], dtype=np.int64)
+    asked = np.asarray([micros(moment) for moment in moments], dtype=np.int64)
     length = settings.features.k + PLACES
     task = partial(_popular, asked, window // timedelta(microseconds=1), length)
     lists = cells.repartition(1).mapInArrow(task, "moment bigint, items array<string>").orderBy("moment").toArrow()
@@ -166,7 +165,7 @@ def _evaluate(
         requests = requests.join(renamed, "user_id", "left")
     columns = [f"other_{number}" for number in range(len(others))]
     rows = requests.select("user", "at", "recent", "truth", *columns).sortWithinPartitions("at")
-    moments = np.asarray([_micros(moment) for moment, _ in snapshots], dtype=np.int64)
+    moments = np.asarray([micros(moment) for moment, _ in snapshots], dtype=np.int64)
     task = partial(_measured, moments, [paths for _, paths in snapshots], pools, tuple(others), settings)
     return rows.mapInArrow(task, PARTIAL).repartition(1).mapInArrow(partial(_finished, versus), RESULT)
 
@@ -201,7 +200,3 @@ def _batch(rows: pa.RecordBatch, others: Sequence[str], settings: Settings) -> B
 
 def _finished(versus: str, batches: Batches) -> Batches:
     yield from finish(batches, versus).to_batches()
-
-
-def _micros(moment: datetime) -> int:
-    return (moment - EPOCH) // timedelta(microseconds=1)

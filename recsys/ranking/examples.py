@@ -14,7 +14,7 @@ from recsys.features.history import F64, I8, I32, I64, MISSING
 from recsys.features.windows import Bool
 
 HOUR = 3_600_000_000  # microseconds
-NEGATIVES, NEAR, MOMENTS = range(3)  # streams of `uniform`
+NEGATIVES, NEAR, MOMENTS, REQUESTS = range(4)  # streams of `uniform`
 SPARE = 2  # more draws than negatives, since some meet the label, its ties or each other
 
 
@@ -41,15 +41,15 @@ class Kinds:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Pool:
-    """The items that are active in each hour, and how likely each is drawn."""
+    """The items that were active in each hour, and how likely each is drawn for the requests of the next."""
 
-    hours: I64  # [H] ascending first moments, microseconds since 1970 UTC
+    hours: I64  # [H] ascending ends: from then on it serves, microseconds since 1970 UTC
     offsets: I64  # [H + 1]; hour h owns [offsets[h], offsets[h + 1])
     items: I32  # [S] item codes, ascending in each hour
     cumulative: F64  # [S] running sum of weights over all hours
 
     def newest(self, time: I64) -> I64:
-        """The hour that serves each moment: the newest one that began; -1: none."""
+        """The hour that serves each moment: the newest one that had ended; -1: none."""
         return np.asarray(np.searchsorted(self.hours, time, side="right") - 1, dtype=np.int64)
 
     def draw(self, time: I64, luck: F64) -> I32:
@@ -94,7 +94,7 @@ class Pairs:
 
 
 def build_pool(hour: I64, item: I32, events: I64, power: float) -> Pool:
-    """A pool from rows (hour, item, engaged events); an item's weight is events ** power. Rows in any order."""
+    """A pool from rows (end of the hour, item, engaged events), in any order; an item's weight is events ** power."""
     order = np.lexsort((item, hour))
     hours, starts = np.unique(hour[order], return_index=True)
     return Pool(
@@ -105,18 +105,19 @@ def build_pool(hour: I64, item: I32, events: I64, power: float) -> Pool:
     )
 
 
-def make_pairs(log: Log, kinds: Kinds, noise: Noise, first: int, with_lists: bool = True) -> Pairs:
-    """The labelled pairs of all target behaviours at or after `first` (microseconds since 1970 UTC).
+def make_pairs(log: Log, asked: Bool, moment: I64, kinds: Kinds, noise: Noise, with_lists: bool = True) -> Pairs:
+    """The labelled pairs of the target behaviours among the `asked` [E] ones.
 
-    Every target is a request of its own, with the negatives that `noise` says, from the pools of its hour (the newest
-    earlier one where that is empty): never the item itself, nor one that the user engaged with at the same microsecond.
+    Every target is a request of its own, asked for at its `moment` [E], with the negatives that `noise` says, from the
+    last hour that had ended by then and was not empty, so that the target itself is not in it: never the target's item,
+    nor one that the user engaged with at the target's microsecond.
     With `with_lists`, a list that a target's item was shown in is one more request: positives are its items with a
     target behaviour, negatives those without any engaged behaviour in the request, and its moment is the first
     impression. Requests without a positive or without a negative are left out.
     """
-    target = np.isin(log.behaviour, kinds.targets) & (log.item >= 0) & (log.time >= first)
+    target = np.isin(log.behaviour, kinds.targets) & (log.item >= 0) & asked
     lists = _shown(log, kinds, target & with_lists)
-    own = _drawn(log, kinds, np.flatnonzero(target).astype(np.int64), noise)
+    own = _drawn(log, moment, kinds, np.flatnonzero(target).astype(np.int64), noise)
     return Pairs(
         row=np.concatenate([lists.row, own.row]),
         shown=np.concatenate([lists.shown, own.shown]),
@@ -175,12 +176,12 @@ def _shown(log: Log, kinds: Kinds, target: Bool) -> Pairs:
     )
 
 
-def _drawn(log: Log, kinds: Kinds, rows: I64, noise: Noise) -> Pairs:
+def _drawn(log: Log, moment: I64, kinds: Kinds, rows: I64, noise: Noise) -> Pairs:
     """Each target in `rows` [Q] with its drawn negatives."""
-    rows = rows[np.all([draw.pool.newest(log.time[rows]) >= 0 for draw in noise], axis=0)]
+    rows = rows[np.all([draw.pool.newest(moment[rows]) >= 0 for draw in noise], axis=0)]
     luck = uniform(log.draw[rows], SPARE * sum(draw.count for draw in noise), NEGATIVES)
     parts = np.split(luck, np.cumsum([SPARE * draw.count for draw in noise])[:-1], axis=1)
-    item = np.concatenate([d.pool.draw(log.time[rows], u) for d, u in zip(noise, parts, strict=True)], axis=1)  # [Q, J]
+    item = np.concatenate([d.pool.draw(moment[rows], u) for d, u in zip(noise, parts, strict=True)], axis=1)  # [Q, J]
     allowed = ~_tied(log, kinds, rows, item) & (item != log.item[rows][:, None])
     for place in range(1, item.shape[1]):  # J is small: a draw that repeats an earlier one is void
         allowed[:, place] &= ~((item[:, :place] == item[:, place : place + 1]) & allowed[:, :place]).any(axis=1)
@@ -199,7 +200,7 @@ def _drawn(log: Log, kinds: Kinds, rows: I64, noise: Noise) -> Pairs:
         shown=np.zeros(len(chosen), dtype=np.bool_),
         item=chosen,
         behaviour=behaviour[allowed],
-        chance=draw_chance(noise, log.time[row], chosen),
+        chance=draw_chance(noise, moment[row], chosen),
     )
 
 

@@ -106,7 +106,7 @@ def with_near(
     item = near.items[place, column].astype(np.int32)
     code = np.full(len(vectors) + 1, len(items), dtype=np.int32)  # an item that the log lacks is in no pool either
     code[numbers] = np.arange(len(items))
-    drawn = draw_chance(noise, log.time[request[place]], code[item + 1])
+    drawn = draw_chance(noise, moment[request[place]], code[item + 1])
     return replace(pairs, chance=chance), Pairs(
         row=request[place],
         shown=np.zeros(len(place), dtype=np.bool_),

@@ -6,6 +6,7 @@ Shape letters: E behaviours, M pairs, C items of the histories' dictionary, Fi i
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -15,12 +16,20 @@ from recsys.config import RankerSettings, Settings
 from recsys.features.definitions import ITEM_FEATURES
 from recsys.features.history import F32, FIELDS, I32, I64, MISSING, Histories, from_columns
 from recsys.ranking.assemble import Encoder, Requests, features
-from recsys.ranking.examples import HOUR, MOMENTS, Draw, Kinds, Log, Noise, build_pool, make_pairs, uniform
+from recsys.ranking.examples import HOUR, MOMENTS, REQUESTS, Draw, Kinds, Log, Noise, build_pool, make_pairs, uniform
 from recsys.ranking.near import with_near
 
 Batches = Iterable[pa.RecordBatch]
 DAY = 24 * HOUR
 UTC = pa.timestamp("us", tz="UTC")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chosen:
+    """Which events become requests."""
+
+    first: int  # microseconds since 1970 UTC, closed
+    share: float  # of those since then, drawn by their hash; 1: all
 
 
 def whole_users(batches: Batches) -> Iterator[pa.Table]:
@@ -53,7 +62,7 @@ def kinds_of(settings: Settings) -> Kinds:
 
 
 def read_noise(hourly: pa.Table, wide: pa.Table, ranker: RankerSettings) -> tuple[Noise, pa.Array]:
-    """What negatives are drawn from, and its item ids; both tables: hour in microseconds, item_id, events."""
+    """What negatives are drawn from, and its item ids; both tables: hour (its end in microseconds), item_id, events."""
     encoded = (
         pa.chunked_array([*hourly["item_id"].chunks, *wide["item_id"].chunks], pa.string())
         .combine_chunks()
@@ -69,7 +78,7 @@ def read_noise(hourly: pa.Table, wide: pa.Table, ranker: RankerSettings) -> tupl
 
 
 def labelled(
-    table: pa.Table, noise: Noise, noise_items: pa.Array, encoder: Encoder, settings: Settings, first: int
+    table: pa.Table, noise: Noise, noise_items: pa.Array, encoder: Encoder, settings: Settings, chosen: Chosen
 ) -> pa.Table:
     """One table of whole users' events, histories included -> the columns of spark.PAIRS."""
     names = pa.array(list(settings.behaviours), pa.string())
@@ -87,8 +96,9 @@ def labelled(
     )
     ranker = settings.ranker
     kinds = kinds_of(settings)
-    pairs = make_pairs(log, kinds, noise, first, ranker.lists)
     moment = _moments(log, ranker.nightly)
+    asked = (log.time >= chosen.first) & (uniform(log.draw, 1, REQUESTS)[:, 0] < chosen.share)
+    pairs = make_pairs(log, asked, moment, kinds, noise, ranker.lists)
     pairs, near = with_near(
         log, moment, pairs, kinds.engaged, tuple(both.dictionary.to_pylist()), noise, encoder, settings
     )

@@ -14,10 +14,12 @@ from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from recsys.config import Settings
+from recsys.days import micros
 from recsys.encoder.spark import encoder_of_task
 from recsys.errors import ConfigError, NoDataError
 from recsys.features.definitions import ITEM_FEATURES
-from recsys.ranking.passes import Batches, featured, labelled, read_noise, whole_users
+from recsys.ranking.examples import HOUR
+from recsys.ranking.passes import Batches, Chosen, featured, labelled, read_noise, whole_users
 from recsys.tables import EXAMPLES, RECENT_FIELDS
 
 Pass = Callable[[Batches], Iterator[pa.RecordBatch]]
@@ -45,8 +47,8 @@ def build_examples(
     `events` are of tables.EVENTS and reach back before `first`, for histories; rows from `last` on are not read.
     `item_features` has a row for each item and hour (definitions.ITEM_FEATURES_FULL); a pair takes that of the last
     full hour, and an item without a row has the features' defaults. `encoder_path` is a folder that executors can read.
-    `categories` (item_id unique, category) gives `pair_category_share` its values. At most ranker.max_requests targets
-    are used, the newest ones. Only the pools (ranker.pool items an hour) and one time come to the driver.
+    `categories` (item_id unique, category) gives `pair_category_share` its values. About ranker.max_requests
+    targets are used, drawn by seed. Only the pools (ranker.pool items an hour) and one count come to the driver.
 
     Raises ConfigError: an empty range, or no target behaviour in the settings. NoDataError: no target behaviour in it.
     """
@@ -62,9 +64,10 @@ def build_examples(
     engaged = past.where(F.col("behaviour").isin(*settings.engaged()))
     history = engaged.join(wanted, "user_id", "left_semi")
     shown = recent.where(~F.col("behaviour").isin(*settings.engaged())).join(wanted, "user_id", "left_semi")
-    pools = _pool(recent, settings, "hour"), _pool(recent, settings, None)
-    oldest = _oldest(targets, settings, first, last)
-    pairs = _labelled(history.unionByName(shown), settings, _pairing(pools, encoder_path, settings, oldest))
+    active = past.where((F.col("event_time") >= start - F.expr("INTERVAL 1 DAY")) & F.col("item_id").isNotNull())
+    pools = _pool(active, settings, "hour"), _pool(recent, settings, None)
+    chosen = _chosen(targets, settings, first, last)
+    pairs = _labelled(history.unionByName(shown), settings, _pairing(pools, encoder_path, settings, chosen))
     pairs = pairs.where(F.col("at") >= start)
     row = F.array(*(F.col(f.name).cast("float") for f in ITEM_FEATURES)).alias("item_row")
     known = item_features.select("item_id", "hour", row)
@@ -75,14 +78,13 @@ def build_examples(
     return examples.withColumn("day", F.to_date("at")).select(*EXAMPLES.names)
 
 
-def _oldest(targets: DataFrame, settings: Settings, first: datetime, last: datetime) -> int:
-    """Time of the oldest target that max_requests leaves, microseconds since 1970 UTC."""
-    newest = targets.select("event_time").orderBy(F.desc("event_time")).limit(settings.ranker.max_requests)
-    row = newest.agg(F.unix_micros(F.min("event_time")).alias("first")).first()
-    if row is None or row["first"] is None:
+def _chosen(targets: DataFrame, settings: Settings, first: datetime, last: datetime) -> Chosen:
+    """All targets of [first, last), or so few of them that about max_requests remain, spread over the whole time."""
+    row = targets.agg(F.count(F.lit(1)).alias("events")).first()
+    if row is None or not row["events"]:
         wanted = " or ".join(settings.targets())
         raise NoDataError(f"no {wanted} in [{first}, {last}) to learn from: stream events of that time first.")
-    return int(row["first"])
+    return Chosen(first=micros(first), share=min(1.0, settings.ranker.max_requests / int(row["events"])))
 
 
 def _labelled(events: DataFrame, settings: Settings, pairing: Pass) -> DataFrame:
@@ -94,24 +96,25 @@ def _labelled(events: DataFrame, settings: Settings, pairing: Pass) -> DataFrame
 
 
 def _pool(recent: DataFrame, settings: Settings, span: str | None) -> pa.Table:
-    """The most engaged items of each hour, or of all time in `recent`: hour, item_id, events.
+    """The most engaged items of each hour, or of all time in `recent`: hour (its end, microseconds), item_id, events.
 
     At most ranker.pool rows an hour, and WIDE times as many of all time.
     """
     engaged = recent.where(F.col("behaviour").isin(*settings.engaged()))
-    hour = (F.unix_micros(F.date_trunc(span, "event_time")) if span else F.lit(0).cast("bigint")).alias("hour")
+    ended = F.unix_micros(F.date_trunc("hour", "event_time")) + HOUR if span else F.lit(0).cast("bigint")
+    hour = ended.alias("hour")
     counts = engaged.groupBy(hour, "item_id").agg(F.count(F.lit(1)).alias("events"))
     most = settings.ranker.pool * (1 if span else WIDE)
     rank = F.row_number().over(Window.partitionBy("hour").orderBy(F.desc("events"), "item_id"))
     return counts.withColumn("rank", rank).where(F.col("rank") <= most).drop("rank").toArrow()
 
 
-def _pairing(pools: tuple[pa.Table, pa.Table], encoder_path: str, settings: Settings, first: int) -> Pass:
+def _pairing(pools: tuple[pa.Table, pa.Table], encoder_path: str, settings: Settings, chosen: Chosen) -> Pass:
     def pairing(batches: Batches) -> Iterator[pa.RecordBatch]:
         noise, items = read_noise(*pools, settings.ranker)
         encoder = encoder_of_task(encoder_path)
         for table in whole_users(batches):
-            yield from labelled(table, noise, items, encoder, settings, first).to_batches()
+            yield from labelled(table, noise, items, encoder, settings, chosen).to_batches()
 
     return pairing
 

@@ -9,13 +9,14 @@ import math
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from typing import Annotated, Any
 
 import numpy as np
 import pyarrow as pa
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictStr, TypeAdapter, ValidationError
 
+from recsys.days import micros, moment_of
 from recsys.errors import RequestError, nearest
 from recsys.features.history import I64, Histories, from_columns
 
@@ -24,7 +25,6 @@ MAX_N = 1000
 LARGEST = 1 << 40  # prices and quantities whose sums still fit into 64 bits
 OLDEST = datetime(1990, 1, 1, tzinfo=timezone.utc)  # an earlier time is one in seconds or milliseconds
 NEWEST = datetime(2200, 1, 1, tzinfo=timezone.utc)
-EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 UTC = pa.timestamp("us", tz="UTC")
 
 
@@ -41,16 +41,16 @@ def microseconds(value: object) -> int:
         moment = datetime.fromisoformat(value.replace("Z", "+00:00").replace("z", "+00:00"))
     if isinstance(moment, datetime):
         aware = moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
-        micros = (aware - EPOCH) // timedelta(microseconds=1)
+        time = micros(aware)
     elif whole:
-        micros = int(moment)  # type: ignore[call-overload]
+        time = int(moment)  # type: ignore[call-overload]
     else:
         raise ValueError("give ISO 8601 text or microseconds since 1970 UTC")
-    if micros < (OLDEST - EPOCH) // timedelta(microseconds=1):
+    if time < micros(OLDEST):
         raise ValueError("it lies before 1990; numbers are microseconds since 1970 UTC")
-    if micros >= (NEWEST - EPOCH) // timedelta(microseconds=1):
+    if time >= micros(NEWEST):
         raise ValueError("it lies after 2199; numbers are microseconds since 1970 UTC")
-    return micros
+    return time
 
 
 Micros = Annotated[int, BeforeValidator(microseconds)]
@@ -153,5 +153,5 @@ def _histories(kept: Sequence[Sequence[Behaved]], names: tuple[str, ...]) -> His
     return from_columns(columns, offsets, names)
 
 
-def _iso(micros: int) -> str:
-    return (EPOCH + timedelta(microseconds=micros)).isoformat()
+def _iso(time: int) -> str:
+    return moment_of(time).isoformat()

@@ -6,7 +6,7 @@ import os
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from functools import lru_cache, partial
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from pyspark import TaskContext
 from pyspark.sql import DataFrame
 
 from recsys.config import Settings
+from recsys.days import micros
 from recsys.encoder.trained import TrainedEncoder
 from recsys.errors import BundleError
 from recsys.features.history import from_arrow
@@ -65,8 +66,7 @@ def recommend_users(profiles: DataFrame, paths: ModelPaths, bundle: str, at: dat
     `bundle` is written into each row. `made_by` is the host and process that ran the model: an executor's, never the
     driver's. Memory of a worker: models, index, one Arrow batch of profiles and `recommend`'s block.
     """
-    micros = (at - datetime(1970, 1, 1, tzinfo=timezone.utc)) // timedelta(microseconds=1)
-    return profiles.select("user_id", "recent").mapInArrow(partial(_lists, paths, bundle, micros, settings), SCHEMA)
+    return profiles.select("user_id", "recent").mapInArrow(partial(_lists, paths, bundle, micros(at), settings), SCHEMA)
 
 
 def _lists(paths: ModelPaths, bundle: str, at: int, settings: Settings, batches: Batches) -> Batches:

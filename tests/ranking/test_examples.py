@@ -58,6 +58,11 @@ def tuples(pairs: Pairs) -> list[tuple[int, bool, int, int]]:
     )
 
 
+def made(log: Log, noise: Noise, first: int = 0) -> Pairs:
+    """Pairs of all targets from `first` on, each asked for at its own time."""
+    return make_pairs(log, log.time >= first, log.time, KINDS, noise)
+
+
 def test_a_shown_list_gives_its_own_negatives() -> None:
     rows = [
         (0, 1, IMPRESSION, 10, 5),
@@ -70,15 +75,15 @@ def test_a_shown_list_gives_its_own_negatives() -> None:
         (0, 6, IMPRESSION, 10, 6),  # a list without a target is left out
         (1, 1, IMPRESSION, 10, 5),  # another user's list of the same id
     ]
-    assert tuples(make_pairs(log(rows), KINDS, noise(NOTHING, 4), 0)) == [
+    assert tuples(made(log(rows), noise(NOTHING, 4))) == [
         (0, True, 10, PURCHASE),
         (0, True, 12, MISSING),
     ]
 
 
-def test_a_target_that_was_not_shown_draws_from_its_hour() -> None:
+def test_a_target_that_was_not_shown_draws_from_the_hour_that_serves_it() -> None:
     rows = [(0, HOUR + 1, CLICK, 10, MISSING), (0, 3 * HOUR, CLICK, 11, 8)]
-    pairs = make_pairs(log(rows), KINDS, noise(pool({0: {1: 1}, 1: {10: 100, 2: 1, 3: 1}, 9: {4: 1}}, 0.0), 2), 0)
+    pairs = made(log(rows), noise(pool({0: {1: 1}, 1: {10: 100, 2: 1, 3: 1}, 9: {4: 1}}, 0.0), 2))
     by_row: dict[int, list[tuple[int, int]]] = defaultdict(list)
     for row, shown, item, behaviour in tuples(pairs):
         assert not shown
@@ -89,25 +94,33 @@ def test_a_target_that_was_not_shown_draws_from_its_hour() -> None:
     assert {item for item, _ in by_row[1][1:]} <= {10, 2, 3}
 
 
+def test_a_request_draws_for_the_moment_that_it_is_asked_for() -> None:
+    rows = [(0, 5 * HOUR, CLICK, 10, MISSING), (0, 5 * HOUR, VIEW, 2, MISSING), (0, 5 * HOUR + 1, CLICK, 11, MISSING)]
+    moment = np.asarray([HOUR, HOUR, 5 * HOUR])
+    asked = np.asarray([True, True, False])
+    pairs = make_pairs(log(rows), asked, moment, KINDS, noise(pool({1: {1: 1, 2: 1}, 5: {3: 1}}), 5))
+    assert tuples(pairs) == [(0, False, 10, CLICK), (0, False, 1, MISSING)]  # 2 is the label's tie
+
+
 def test_ties_of_the_label_are_never_negatives() -> None:
     rows = [(0, 5, CLICK, 10, MISSING), (0, 5, VIEW, 2, MISSING), (1, 5, CLICK, 3, MISSING)]
-    pairs = make_pairs(log(rows), KINDS, noise(pool({0: {10: 1, 2: 1, 3: 1}}), 30), 0)
+    pairs = made(log(rows), noise(pool({0: {10: 1, 2: 1, 3: 1}}), 30))
     assert sorted(item for row, _, item, b in tuples(pairs) if row == 0 and b == MISSING) == [3]
     assert sorted(item for row, _, item, b in tuples(pairs) if row == 2 and b == MISSING) == [2, 10]
 
 
 def test_targets_before_the_first_moment_and_without_a_pool_are_left_out() -> None:
     rows = [(0, 5, CLICK, 10, MISSING), (0, 2 * HOUR, CLICK, 11, MISSING), (0, 2 * HOUR + 1, CLICK, MISSING, MISSING)]
-    pairs = make_pairs(log(rows), KINDS, noise(pool({1: {1: 1}}), 2), 0)
+    pairs = made(log(rows), noise(pool({1: {1: 1}}), 2))
     assert {row for row, *_ in tuples(pairs)} == {1}
-    assert tuples(make_pairs(log(rows), KINDS, noise(pool({1: {1: 1}}), 2), 3 * HOUR)) == []
-    assert tuples(make_pairs(log([]), KINDS, noise(NOTHING, 2), 0)) == []
+    assert tuples(made(log(rows), noise(pool({1: {1: 1}}), 2), 3 * HOUR)) == []
+    assert tuples(made(log([]), noise(NOTHING, 2))) == []
 
 
 def test_draws_follow_the_weights() -> None:
     users = 4000
     rows = [(user, 1, CLICK, 0, MISSING) for user in range(users)]
-    drawn = make_pairs(log(rows), KINDS, noise(pool({0: {1: 9, 2: 1}}, 0.5), 1), 0)
+    drawn = made(log(rows), noise(pool({0: {1: 9, 2: 1}}, 0.5), 1))
     negatives = drawn.item[drawn.behaviour == MISSING]
     assert len(negatives) == users
     share = float((negatives == 1).mean())  # weights 3 and 1
@@ -117,7 +130,7 @@ def test_draws_follow_the_weights() -> None:
 def test_each_pool_gives_its_own_number_of_negatives() -> None:
     rows = [(user, HOUR, CLICK, 0, MISSING) for user in range(50)]
     two = (*noise(pool({1: {1: 1, 2: 1, 3: 1}}), 2), *noise(pool({0: dict.fromkeys(range(4, 20), 1)}), 3))
-    pairs = make_pairs(log(rows), KINDS, two, 0)
+    pairs = made(log(rows), two)
     for user in range(50):
         negatives = pairs.item[(pairs.row == user) & (pairs.behaviour == MISSING)].tolist()
         assert sum(item < 4 for item in negatives) <= 2
@@ -126,7 +139,7 @@ def test_each_pool_gives_its_own_number_of_negatives() -> None:
 
 def test_a_pool_may_give_nothing() -> None:
     rows = [(0, HOUR, CLICK, 0, MISSING)]
-    pairs = make_pairs(log(rows), KINDS, (*noise(pool({1: {1: 1}}), 0), *noise(pool({0: {2: 1, 0: 1}}), 2)), 0)
+    pairs = made(log(rows), (*noise(pool({1: {1: 1}}), 0), *noise(pool({0: {2: 1, 0: 1}}), 2)))
     assert pairs.item.tolist() == [0, 2]
     assert pairs.chance.tolist() == [0.75, 0.75]
 
@@ -136,7 +149,7 @@ def test_the_chance_of_a_draw_is_how_often_it_is_drawn() -> None:
     rows = [(user, HOUR, CLICK, 0, MISSING) for user in range(users)]
     many = dict.fromkeys(range(10, 40), 1)  # so that few draws are void
     two = (*noise(pool({1: {1: 6, 2: 3, 3: 1, **many}}), 1), *noise(pool({0: {1: 1, 2: 1, 3: 1, **many}}), 2))
-    pairs = make_pairs(log(rows), KINDS, two, 0)
+    pairs = made(log(rows), two)
     negatives = pairs.behaviour == MISSING
     wide = (1 - 1 / 33) ** 2
     expected = {1: 1 - 0.85 * wide, 2: 1 - 0.925 * wide, 3: 1 - 0.975 * wide, 10: 1 - 0.975 * wide}
@@ -153,11 +166,11 @@ def test_draws_do_not_depend_on_the_other_users_of_the_batch() -> None:
     rows = [(user, 7, CLICK, user % 3, MISSING) for user in range(20)]
     whole = log(rows)
     some = {item: item + 1 for item in range(9)}
-    together = tuples(make_pairs(whole, KINDS, noise(pool({0: some}), 3), 0))
+    together = tuples(made(whole, noise(pool({0: some}), 3)))
     for user in range(20):
         alone = Log(**{name: getattr(whole, name)[user : user + 1] for name in Log.__dataclass_fields__})
         expected = [pair[1:] for pair in together if pair[0] == user]
-        assert [pair[1:] for pair in tuples(make_pairs(alone, KINDS, noise(pool({0: some}), 3), 0))] == expected
+        assert [pair[1:] for pair in tuples(made(alone, noise(pool({0: some}), 3)))] == expected
 
 
 def test_complete_wants_both_labels() -> None:
@@ -194,7 +207,7 @@ def test_shown_lists_agree_with_a_plain_oracle(rows: list[Row]) -> None:
         negative = {(places[0], True, item, MISSING) for item in shown if item not in engaged}
         if positive and negative:
             expected |= positive | negative
-    got = tuples(make_pairs(log(rows), KINDS, noise(NOTHING, 2), 0))
+    got = tuples(made(log(rows), noise(NOTHING, 2)))
     assert len(set(got)) == len(got)
     assert set(got) == expected
 
@@ -203,7 +216,7 @@ def test_shown_lists_agree_with_a_plain_oracle(rows: list[Row]) -> None:
 @given(rows_of, st.integers(1, 4))
 def test_drawn_negatives_keep_their_promises(rows: list[Row], negatives: int) -> None:
     rows = sorted((user, time, behaviour, item, MISSING) for user, time, behaviour, item, _ in rows)
-    pairs = make_pairs(log(rows), KINDS, noise(pool({0: {item: item + 1 for item in range(6)}}), negatives), 0)
+    pairs = made(log(rows), noise(pool({0: {item: item + 1 for item in range(6)}}), negatives))
     by_row: dict[int, list[tuple[int, int]]] = defaultdict(list)
     for row, _, item, behaviour in tuples(pairs):
         by_row[row].append((item, behaviour))

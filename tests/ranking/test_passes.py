@@ -12,10 +12,11 @@ from recsys.config import FeatureSettings, RankerSettings, Settings
 from recsys.features.definitions import ITEM_FEATURES
 from recsys.features.pairs import feature_names
 from recsys.ranking.assemble import Encoder
-from recsys.ranking.passes import featured, labelled, read_noise, whole_users
+from recsys.ranking.passes import Chosen, featured, labelled, read_noise, whole_users
 
 UTC = pa.timestamp("us", tz="UTC")
 S = 1_000_000
+ALL = Chosen(first=0, share=1.0)
 EVENTS = pa.schema(
     [
         ("user_id", pa.string()),
@@ -78,7 +79,7 @@ def test_events_become_labelled_pairs(newest_item: Encoder) -> None:
         {"user_id": "w", "event_time": 7, "event_id": "5", "behaviour": "view", "item_id": "d", "draw": 6},
     )
     rows = labelled(
-        events, noise, items, newest_item, Settings(ranker=RankerSettings(lists=True, nightly=0)), first=0
+        events, noise, items, newest_item, Settings(ranker=RankerSettings(lists=True, nightly=0)), ALL
     ).to_pylist()
     columns = ("user_id", "request_id", "item_id", "label", "target")
     assert [tuple(row[name] for name in columns) for row in rows] == [
@@ -98,7 +99,7 @@ def test_events_become_labelled_pairs(newest_item: Encoder) -> None:
         None, None, *(pytest.approx(chance, abs=1e-6) for chance in (other, 1, 1, 1, 1)),
     ]  # fmt: skip
     alone = Settings(ranker=RankerSettings(lists=False, near=0, nightly=0))
-    rows = labelled(events, noise, items, newest_item, alone, first=0).to_pylist()
+    rows = labelled(events, noise, items, newest_item, alone, ALL).to_pylist()
     assert [(row["request_id"], row["item_id"]) for row in rows] == [("3", "b"), ("3", "z"), ("4", "a"), ("4", "z")]
 
 
@@ -109,7 +110,7 @@ def test_a_share_of_the_targets_is_asked_for_at_some_moment_of_the_day_before(ne
     click = {"behaviour": "click", "item_id": "a", "event_time": 3 * day}
     rows = ({**click, "user_id": f"{user:05}", "event_id": str(user), "draw": user * 7_919} for user in range(count))
     conf = Settings(ranker=RankerSettings(nightly=0.25))
-    found = labelled(table(EVENTS, *rows), noise, items, newest_item, conf, first=0)
+    found = labelled(table(EVENTS, *rows), noise, items, newest_item, conf, ALL)
     positive = found.filter(pc.equal(found["label"], 1))
     lag = 3 * day - positive["at"].cast(pa.int64()).to_numpy()
     assert abs((lag > 0).mean() - 0.25) < 4 * (0.25 * 0.75 / count) ** 0.5
@@ -120,6 +121,20 @@ def test_a_share_of_the_targets_is_asked_for_at_some_moment_of_the_day_before(ne
     assert all(at[request] == moment for request, moment in zip(
         positive["request_id"].to_pylist(), positive["at"].to_pylist(), strict=True
     ))  # fmt: skip
+
+
+def test_a_share_of_the_targets_is_drawn_and_none_before_the_first_moment(newest_item: Encoder) -> None:
+    pool = pa.table({"hour": [0], "item_id": ["z"], "events": [1]})
+    noise, items = read_noise(pool, pool, RankerSettings())
+    count = 2000
+    click = {"behaviour": "click", "item_id": "a"}
+    users = ({**click, "user_id": f"{user:05}", "draw": user * 7_919} for user in range(count))
+    rows = [user | {"event_id": f"{user['user_id']}-{time}", "event_time": time} for user in users for time in (1, 2)]
+    conf = Settings(ranker=RankerSettings(nightly=0))
+    found = labelled(table(EVENTS, *rows), noise, items, newest_item, conf, Chosen(first=2, share=0.25))
+    requests = set(found["request_id"].to_pylist())
+    assert {request[-1] for request in requests} == {"2"}
+    assert abs(len(requests) / count - 0.25) < 4 * (0.25 * 0.75 / count) ** 0.5
 
 
 @pytest.mark.parametrize("seen", [False, True])

@@ -136,6 +136,22 @@ def test_examples_are_labelled_and_see_only_what_lies_before(
             assert len({row["item_id"] for row in pairs}) == len(pairs)
 
 
+def test_an_hour_that_has_not_ended_gives_no_negatives(
+    events: DataFrame, item_features: DataFrame, encoder_path: str
+) -> None:
+    drawing = SETTINGS.ranker.model_copy(update={"negatives": CATALOGUE, "wide": 0, "near": 0, "lists": False})
+    clicked: dict[int, set[str]] = {}
+    for row in rows():
+        if row["behaviour"] == "click":
+            clicked.setdefault((row["event_time"] - DAY) // timedelta(hours=1), set()).add(row["item_id"])
+    got = build(events, item_features, encoder_path, SETTINGS.model_copy(update={"ranker": drawing}))
+    for row in got:
+        hour = (row["at"] - DAY) // timedelta(hours=1)
+        before = max(other for other in clicked if other < hour)  # of hour 0 it is that of 18 hours earlier
+        assert row["label"] == 1 or row["item_id"] in clicked[before]
+    assert sum(row["label"] == 0 for row in got) > 1000
+
+
 def test_examples_do_not_depend_on_partitions_or_order(
     events: DataFrame, item_features: DataFrame, encoder_path: str
 ) -> None:
@@ -146,14 +162,16 @@ def test_examples_do_not_depend_on_partitions_or_order(
         assert one == two
 
 
-def test_at_most_so_many_requests_and_the_newest(
+def test_about_so_many_requests_spread_over_the_whole_time(
     events: DataFrame, item_features: DataFrame, encoder_path: str
 ) -> None:
+    every = {row["request_id"]: row["at"] for row in build(events, item_features, encoder_path)}
     few = SETTINGS.model_copy(update={"ranker": SETTINGS.ranker.model_copy(update={"max_requests": 50})})
-    got = build(events, item_features, encoder_path, few)
-    newest = sorted((row["event_time"] for row in rows() if row["behaviour"] == "click"), reverse=True)[49]
-    assert 0 < len({row["request_id"] for row in got}) <= 50
-    assert min(row["at"] for row in got) >= newest - timedelta(seconds=10)
+    got = {row["request_id"]: row["at"] for row in build(events, item_features, encoder_path, few)}
+    assert got.items() <= every.items()
+    assert 25 < len(got) < 75
+    middle = sorted(every.values())[len(every) // 2]
+    assert 10 < sum(at < middle for at in got.values()) < len(got) - 10
 
 
 def test_empty_ranges_and_days_are_named(
