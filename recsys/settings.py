@@ -85,7 +85,7 @@ class RankerSettings(Section):
     """The ranking model and its examples."""
 
     days: float = Field(3, gt=0, description="days of labels in a full training run")
-    negatives: int = Field(4, ge=0, description="negatives per target drawn from the items of its hour")
+    negatives: int = Field(4, ge=0, description="negatives per target drawn from the hour before its list")
     wide: int = Field(4, ge=1, description="negatives per target drawn from all items of the labels' time")
     near: int = Field(4, ge=0, description="negatives per target drawn from the candidates by embedding")
     nightly: float = Field(0.5, ge=0, le=1, description="share of targets asked for up to a day before")
