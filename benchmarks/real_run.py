@@ -1,4 +1,4 @@
-"""The whole chain on real sources through the demo's jobs: accounting, speed, and quality beside popularity."""
+"""The whole chain through the demo's jobs, on real sources and the simulated shop: accounting, speed, quality."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks._record import ROOT, AbsentError, Figure, Run, main, shared
+from recsys.demo import SIMULATE
 from recsys.errors import RecsysError
 from recsys.monitor.measure import RECOMMENDER
+from recsys.monitor.oracle import ORACLE
 from recsys.monitor.spark import FROZEN, ROLLING
 
-SOURCES = ("globo_clicks", "ml_latest_small", "trivago", "uci_online_retail")
+SOURCES = (SIMULATE, "globo_clicks", "ml_latest_small", "trivago", "uci_online_retail")
 COUNTS = {"in": "rows_in", "accepted": "accepted", "duplicate": "duplicate", "rejected": "rejected"}
 METRICS = ("ndcg@10", "recall@20", "coverage@10")
 UNITS = {"coverage@10": "share of the catalogue"}
@@ -39,7 +41,7 @@ def measure(run: Run, asked: argparse.Namespace) -> None:
     missing = []
     for source in wanted:
         try:
-            data = shared(source)
+            data = None if source == SIMULATE else shared(source)
         except AbsentError as error:
             print(f"real_run: {source} skipped: {error}", file=sys.stderr)
             missing.append(source)
@@ -50,9 +52,10 @@ def measure(run: Run, asked: argparse.Namespace) -> None:
         raise AbsentError(f"none of {', '.join(wanted)} lies beside the clone.")
 
 
-def one_source(run: Run, source: str, data: Path, out: Path, date: str | None) -> None:
+def one_source(run: Run, source: str, data: Path | None, out: Path, date: str | None) -> None:
     """Run the demo in a process of its own and read its figures from what it wrote."""
-    words = [sys.executable, "-m", "jobs.demo", "--source", source, "--data", str(data), "--out", str(out)]
+    words = [sys.executable, "-m", "jobs.demo", "--source", source, "--out", str(out)]
+    words += ["--data", str(data)] if data else []
     words += ["--date", date] if date else []
     began = time.perf_counter()
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
@@ -91,18 +94,23 @@ def quality(found: Sequence[Mapping[str, Any]], mode: str, peer: str, rows: int,
     users = by[RECOMMENDER, METRICS[0]]["users"]
     yield Figure(metric="test_users", value=users, unit="users", rows=rows, seconds=seconds, more={"mode": mode})
     for metric in METRICS:
-        ours, theirs = by[RECOMMENDER, metric], by[peer, metric]["value"]
-        yield Figure(
-            metric=metric,
-            value=ours["value"],
-            unit=UNITS.get(metric, "mean"),
-            rows=rows,
-            seconds=seconds,
-            peer=peer,
-            peer_value=theirs,
-            ratio=ours["value"] / theirs if theirs else None,
-            more={"mode": mode, "low": ours["difference_low"], "high": ours["difference_high"], "users": users},
-        )
+        ours = by[RECOMMENDER, metric]
+        paired = {"low": ours["difference_low"], "high": ours["difference_high"]}
+        for other in (peer, ORACLE):
+            if (other, metric) not in by:  # only the simulated shop has an oracle
+                continue
+            theirs = by[other, metric]["value"]
+            yield Figure(
+                metric=metric,
+                value=ours["value"],
+                unit=UNITS.get(metric, "mean"),
+                rows=rows,
+                seconds=seconds,
+                peer=other,
+                peer_value=theirs,
+                ratio=ours["value"] / theirs if theirs else None,
+                more={"mode": mode, **(paired if other == peer else {}), "users": users},
+            )
 
 
 def stream_seconds(log: Sequence[str]) -> float:

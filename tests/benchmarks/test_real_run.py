@@ -56,6 +56,15 @@ def test_quality_stands_beside_the_popularity_of_its_mode() -> None:
     assert first[3].more["low"] is None
 
 
+def test_an_oracle_is_one_more_peer_without_an_interval() -> None:
+    known = [*rows("popularity"), row("oracle", "ndcg@10", 0.6)]
+    found = figures({**SUMMARY, "metrics": {"frozen": known, "streaming": []}}, 4.0, 60.0)
+    (line,) = (f for f in found if f.peer == "oracle")
+    assert (line.metric, line.value, line.peer_value) == ("ndcg@10", 0.3, 0.6)
+    assert line.ratio == pytest.approx(0.5)
+    assert line.more == {"mode": "frozen", "users": 53}
+
+
 def test_a_mode_without_requests_has_no_lines() -> None:
     empty = {**SUMMARY, "metrics": {"frozen": rows("popularity"), "streaming": []}}
     assert {f.more["mode"] for f in figures(empty, 4.0, 60.0) if "mode" in f.more} == {"frozen"}
