@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import date
 from functools import partial
 from pathlib import Path
+from urllib.parse import unquote, urlparse
 
 import numpy as np
 import pyarrow as pa
@@ -23,7 +24,8 @@ LISTED = 200  # best items of a user, before those that they have seen leave
 
 def truth_folder(source: str) -> Path | None:
     """The shop's folder where `source` is its `events` folder; None: the source is no simulated shop."""
-    shop = Path(source).parent
+    parts = urlparse(source)
+    shop = Path(unquote(parts.path) if parts.scheme == "file" else source).parent
     return shop if (shop / "truth" / "shop.json").is_file() else None
 
 

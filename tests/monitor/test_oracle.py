@@ -48,4 +48,5 @@ def test_a_shop_is_known_by_its_truth_beside_the_events(tmp_path: Path) -> None:
     (tmp_path / "truth").mkdir()
     (tmp_path / "truth" / "shop.json").write_text("{}")
     assert truth_folder(str(tmp_path / "events")) == tmp_path
+    assert truth_folder((tmp_path / "events").as_uri()) == tmp_path
     assert truth_folder(str(tmp_path / "elsewhere" / "events")) is None
