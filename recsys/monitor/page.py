@@ -38,7 +38,7 @@ def totals(view: View) -> tuple[QueryTotals, ...]:
     rows = view.read(BATCHES).where(F.col("rows_in") > 0).groupBy("query")
     counts = ("rows_in", "accepted", "duplicate", "rejected")
     sums = rows.agg(F.count("*").alias("batches"), *(F.sum(name).alias(name) for name in counts))
-    return tuple(QueryTotals(**row.asDict()) for row in sums.orderBy("query").collect())
+    return tuple(QueryTotals(**row.asDict()) for row in sums.orderBy("query").collect())  # one row a query
 
 
 def facts(view: View) -> dict[str, str]:
