@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,13 +37,14 @@ SMALL: dict[str, Any] = {
     "evaluate": {"resamples": 100, "step_minutes": 60},
     "registry": {"resamples": 100},
 }
-FAST = "-XX:TieredStopAtLevel=1"  # most of a JVM's first minutes is compiling code for the minutes after
+# Most of a JVM's first minutes is compiling code for the minutes after. The stack is the one that all drivers get.
+FAST = "-XX:TieredStopAtLevel=1 -Xss8m"
 LITTLE = {  # sizes of a test, and Delta's jars from the clone's cache
     "spark.driver.extraJavaOptions": FAST,
     "spark.executor.extraJavaOptions": FAST,
     "spark.executor.cores": "1",
     "spark.executor.memory": "1g",
-    "spark.driver.memory": "1g",
+    "spark.driver.memory": "2g",
     "spark.sql.shuffle.partitions": "2",
     "spark.databricks.delta.snapshotPartitions": "1",
     "spark.jars.ivy": str(ROOT / ".cache" / "ivy"),
@@ -96,6 +97,13 @@ def lines_of(process: subprocess.Popen[str], patience_s: float = 900) -> Iterato
         guard.cancel()
 
 
+def errors(lines: Sequence[str]) -> str:
+    """What a failed job said: the beginning of each error, for a trace's cause stands first, then its last lines."""
+    signs = ('"level": "ERROR"', "OutOfMemory", "StackOverflow")
+    told = [line[:3000] for line in lines if any(sign in line for sign in signs)]
+    return "\n".join([*told, *(line[:300] for line in lines[-30:])])
+
+
 def _settings(folder: Path, source: str, **more: object) -> str:
     """A night's settings with all paths below `folder`, as a file."""
     folder.mkdir()
@@ -137,7 +145,7 @@ def _on_cluster(ran: Ran, shop: Path, python: Path) -> None:
         _make(shop, "1..3")
         stream = _submit(ran, cluster, "stream.py", *conf)
         said = list(lines_of(stream))
-        assert stream.returncode == 0, "".join(said[-60:])
+        assert stream.returncode == 0, errors(said)
         _make(shop, "4")
         night = _submit(ran, cluster, "nightly.py", *conf, "--date", DAY)
         roots = {f"worker{n}": worker.process.pid for n, worker in enumerate(workers)} | {"driver": night.pid}
@@ -147,7 +155,7 @@ def _on_cluster(ran: Ran, shop: Path, python: Path) -> None:
                 if not ran.killed and KILL_AT in line:
                     ran.killed = line
                     _kill_at_work(workers[1])
-        assert night.returncode == 0, "".join(ran.lines[-60:])
+        assert night.returncode == 0, errors(ran.lines)
 
 
 def _on_this_machine(ran: Ran, shop: Path) -> None:
@@ -158,4 +166,4 @@ def _on_this_machine(ran: Ran, shop: Path) -> None:
     conf = _settings(ran.folder / "local", str(shop / "events"), **own)
     command = [sys.executable, "-m", "jobs.nightly", "--conf", conf, "--date", DAY]
     done = subprocess.run(command, cwd=ROOT, env=variables(), capture_output=True, text=True, timeout=900, check=False)
-    assert done.returncode == 0, done.stderr[-4000:]
+    assert done.returncode == 0, errors(done.stderr.splitlines())
