@@ -85,6 +85,9 @@ class RankerSettings(Section):
     """The ranking model and its examples."""
 
     days: float = Field(3, gt=0, description="days of labels in a full training run")
+    step_days: int = Field(
+        1, ge=1, description="days of labels featured by one encoder; the next has learned from them"
+    )
     negatives: int = Field(4, ge=0, description="negatives per target drawn from the hour before its list")
     wide: int = Field(4, ge=1, description="negatives per target drawn from all items of the labels' time")
     near: int = Field(4, ge=0, description="negatives per target drawn from the candidates by embedding")

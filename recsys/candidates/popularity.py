@@ -11,17 +11,20 @@ from recsys.candidates.ragged import Ragged
 from recsys.features.history import F32, I64
 from recsys.features.item import ItemSnapshot
 
-WINDOWS = (("1d", "last day"), ("7d", "last week"))  # compared in this order
+WINDOWS = (("1h", "last hour"), ("1d", "last day"), ("7d", "last week"))
 
 
 def popular(snapshot: ItemSnapshot, k: int) -> I64:
-    """Indices [min(k, items in stock)] of the items with the most engaged behaviours in the day before `snapshot.at`.
+    """Indices [min(k, items in stock)] of the most popular items before `snapshot.at`: of the hour and the day in turn.
 
-    Equal counts are ordered by the count of 7 days, then by index. Only items in stock; an item without any behaviour
-    comes last, but it comes, so that a small catalogue still fills a list.
+    What is new today and what lasts are both among them, also where either alone would fill the list. Each of the two
+    counts engaged behaviours; equal counts are ordered by those of the longer windows, then by index. An item without
+    any behaviour in the last hour has its place in the day's order only. Only items in stock; an item without any
+    behaviour comes last, but it comes, so that a small catalogue still fills a list.
     """
-    counts = [_count(snapshot, window) for window, _ in WINDOWS]
-    order = np.lexsort([-count for count in reversed(counts)])  # stable: ascending index
+    counts = [np.where(snapshot.in_stock, _count(snapshot, window), -1) for window, _ in WINDOWS]
+    turn = np.minimum(2 * _places(counts) + np.where(counts[0] > 0, 0, 2 * len(counts[0])), 2 * _places(counts[1:]) + 1)
+    order = np.argsort(turn, kind="stable")
     return order[snapshot.in_stock[order]][:k].astype(np.int64)
 
 
@@ -57,3 +60,10 @@ def unseen(lists: I64, seen: Ragged, items: int, k: int) -> I64:
 
 def _count(snapshot: ItemSnapshot, window: str) -> F32:
     return np.nan_to_num(snapshot.column(f"item_engaged_count_{window}"))
+
+
+def _places(counts: list[F32]) -> I64:
+    """[I] each item's place, from 0, by descending counts; the first decides, the next break its ties, then index."""
+    place = np.empty(len(counts[0]), dtype=np.int64)
+    place[np.lexsort([-count for count in reversed(counts)])] = np.arange(len(place))  # stable
+    return place

@@ -1,7 +1,8 @@
 """The two encoders of a run, from tables to folders: Spark writes the sequences, PyTorch reads them.
 
-`base` knows nothing of the time that the ranker learns its labels from, and measures similarity there; `encoder`
-continues from it up to the run's day, and is what the new bundle holds.
+`base` knows nothing of the time that the ranker learns its labels from. Increments lead from it to `encoder`, which
+knows all up to the run's day and is what the new bundle holds. Each increment's start measures similarity for the
+requests of its time, so that the ranker learns beside encoders as fresh as the one that it will serve beside.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import logging
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from recsys.tables import EVENTS, ITEM_EMBEDDINGS, USER_EMBEDDINGS, USER_PROFILE
 
 EMBED = "embed"
 OnEpoch = Callable[[EpochLog], None]
+DAY = timedelta(days=1)
 log = logging.getLogger(__name__)
 
 
@@ -39,6 +41,16 @@ class Encoders:
 
     base: Path
     encoder: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """An increment, by what happened in [since, until), two moments in UTC; `start` knows nothing of that time."""
+
+    start: Path
+    since: datetime
+    until: datetime
+    folder: Path  # where the result is kept
 
 
 def encoders_of(settings: Settings, day: date) -> Encoders:
@@ -63,15 +75,45 @@ def keep_base(settings: Settings, day: date, champion: TrainedEncoder) -> None:
         champion.save(folder)
 
 
-def train_encoder(view: View, settings: Settings, day: date, on_epoch: OnEpoch) -> list[EpochLog]:
-    """Continue from the day's base with what is newer than it and lies before the business day starts.
+def steps_of(settings: Settings, day: date) -> list[Step]:
+    """The increments that lead from the day's base to its encoder, ascending: `ranker.step_days` business days each.
 
-    Raises NoDataError: there is no base, or nothing new.
+    The base was trained up to the start of a business day; the first step begins there, after its newest behaviour.
+    Raises NoDataError: there is no base.
     """
-    found = encoders_of(settings, day)
-    base = read_encoder(found.base, day)
-    with _replaced(found.encoder) as folder:
-        return _train(view, settings, start_of(day, settings.timezone), base, folder, on_epoch)
+    found, zone = encoders_of(settings, day), settings.timezone
+    since = labels_from(read_encoder(found.base, day))
+    ends, number = [start_of(day, zone)], 1
+    while (end := start_of(day - timedelta(days=number * settings.ranker.step_days), zone)) - since >= DAY:
+        ends.insert(0, end)
+        number += 1
+    folders = [found.base, *(found.base.with_name(f"until-{end:%Y-%m-%dT%H}") for end in ends[:-1]), found.encoder]
+    starts = [since, *ends[:-1]]
+    return [Step(start=folders[n], since=starts[n], until=end, folder=folders[n + 1]) for n, end in enumerate(ends)]
+
+
+def train_encoder(view: View, settings: Settings, day: date, on_epoch: OnEpoch) -> list[EpochLog]:
+    """Take the day's steps: continue from its base with what is newer and lies before the business day starts.
+
+    A step without anything new leaves the encoder as it is. Epochs are numbered from the first step to the last.
+    Raises NoDataError: there is no base, or nothing new in any step.
+    """
+    steps, logs = steps_of(settings, day), list[EpochLog]()
+    for step in steps:
+        start, before = TrainedEncoder.load(step.start), len(logs)
+
+        def number(epoch: EpochLog, before: int = before) -> None:
+            logs.append(replace(epoch, epoch=before + epoch.epoch))
+            on_epoch(logs[-1])
+
+        with _replaced(step.folder) as folder:
+            try:
+                _train(view, settings, step.until, start, folder, number)
+            except NoDataError:
+                if step is steps[-1] and not logs:
+                    raise
+                start.save(folder)
+    return logs
 
 
 def read_encoder(folder: Path, day: date) -> TrainedEncoder:
@@ -108,7 +150,7 @@ def _train(
         on_epoch(epoch)
 
     since = moment_of(start.newest) if start else None
-    staging = f"{settings.artifacts}/sequences/{folder.name}"
+    staging = f"{settings.artifacts}/sequences/{'base' if start is None else 'increment'}"
     sequences(view.read(EVENTS), settings, until, since).write.mode("overwrite").parquet(staging)
     histories = read_sequences(staging, settings)
     torch.set_num_threads(settings.threads)

@@ -14,8 +14,8 @@ import torch
 from pyspark.sql import functions as F
 
 from recsys.config import Settings
-from recsys.days import hours_of, start_of
-from recsys.encoder.job import encoders_of, labels_from, read_encoder
+from recsys.days import hours_of
+from recsys.encoder.job import encoders_of, read_encoder, steps_of
 from recsys.features.item import ItemSnapshot
 from recsys.features.pairs import feature_names
 from recsys.features.snapshots import write_snapshots
@@ -46,10 +46,9 @@ def train_and_challenge(warehouse: Warehouse, settings: Settings, day: date, cha
     bundles are compared. Everything is kept in one MLflow run. Raises NoDataError: no encoders for the day (train them
     first), or no labels.
     """
-    folders = encoders_of(settings, day)
-    base, encoder = read_encoder(folders.base, day), read_encoder(folders.encoder, day)
-    first, last = labels_from(base), start_of(day, settings.timezone)
-    versions = write_examples(warehouse, settings, folders.base, first, last)
+    steps, encoder = steps_of(settings, day), read_encoder(encoders_of(settings, day).encoder, day)
+    first, last = steps[0].since, steps[-1].until
+    versions = write_examples(warehouse, settings, steps)
     found = read_examples(warehouse.view(), first, last)
     start = None if champion is None else champion.ranker
     params = {**settings.ranker.model_dump(), "seed": settings.seed, "warm": start is not None, "day": day}

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timezone
-from pathlib import Path
+from functools import reduce
 from urllib.parse import unquote, urlparse
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from recsys.config import Settings
 from recsys.days import days_of
+from recsys.encoder.job import Step
 from recsys.errors import NoDataError
 from recsys.features.backfill import backfill
 from recsys.io import View, Warehouse
-from recsys.ranking.spark import build_examples
+from recsys.ranking.spark import build_examples, request_share
 from recsys.ranking.train import Examples
 from recsys.tables import EVENTS, EXAMPLES, ITEM_FEATURES, ITEMS
 
@@ -25,20 +28,25 @@ JOB = "train_ranker"
 UTC = pa.timestamp("us", tz="UTC")
 
 
-def write_examples(
-    warehouse: Warehouse, settings: Settings, encoder: Path, first: datetime, last: datetime
-) -> dict[str, int]:
-    """Write the examples of [first, last), two moments in UTC, in place of earlier ones; returns the versions read.
+def write_examples(warehouse: Warehouse, settings: Settings, steps: Sequence[Step]) -> dict[str, int]:
+    """Write the examples of the time that `steps` span, in place of earlier ones; returns the versions read.
 
-    `encoder` must know nothing from `first` on: a label that the encoder has seen would flatter the similarity. Days
-    whose item features do not cover the present events are backfilled first.
+    Each step's labels are featured by the encoder that it starts from: one that had seen a label would flatter the
+    similarity. Days whose item features do not cover the present events are backfilled first. Raises NoDataError: no
+    target behaviour in that time.
     """
+    first, last = steps[0].since, steps[-1].until
     for _ in backfill(warehouse, settings, days_of(first, last)):
         pass  # each chunk says itself what it did
     view, started = warehouse.view(), datetime.now(timezone.utc)
-    categories = view.read(ITEMS).where(F.col("valid_to").isNull()).select("item_id", "category")
+    events, items = view.read(EVENTS), view.read(ITEMS)
     features = view.read(ITEM_FEATURES).where(F.col("day").between(F.lit(first.date()), F.lit(last.date())))
-    rows = build_examples(view.read(EVENTS), features, str(encoder), settings, first, last, categories)
+    share = request_share(events, settings, first, last)
+    parts = [
+        build_examples(events, features, items, str(step.start), settings, step.since, step.until, last, share)
+        for step in steps
+    ]
+    rows = reduce(DataFrame.unionByName, parts)
     commit = warehouse.next_batch(JOB)
     range_ = f"at >= TIMESTAMP '{first:%Y-%m-%d %H:%M:%S.%f} UTC' AND at < TIMESTAMP '{last:%Y-%m-%d %H:%M:%S.%f} UTC'"
     version = warehouse.write(EXAMPLES, rows, commit, replace=range_)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 
 import numpy as np
 import pyarrow as pa
@@ -16,20 +17,22 @@ from recsys.config import RankerSettings, Settings
 from recsys.features.definitions import ITEM_FEATURES
 from recsys.features.history import F32, FIELDS, I32, I64, MISSING, Histories, from_columns
 from recsys.ranking.assemble import Encoder, Requests, features
-from recsys.ranking.examples import HOUR, MOMENTS, REQUESTS, Draw, Kinds, Log, Noise, build_pool, make_pairs, uniform
+from recsys.ranking.examples import MOMENTS, REQUESTS, Draw, Kinds, Log, Noise, build_pool, make_pairs, uniform
 from recsys.ranking.near import with_near
 
 Batches = Iterable[pa.RecordBatch]
-DAY = 24 * HOUR
+LAG = timedelta(days=1)  # the longest time from a request to its label
+MICROSECOND = timedelta(microseconds=1)
 UTC = pa.timestamp("us", tz="UTC")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Chosen:
-    """Which events become requests."""
+    """Which target behaviours are asked for: those whose moment lies in [first, last), microseconds since 1970 UTC."""
 
-    first: int  # microseconds since 1970 UTC, closed
-    share: float  # of those since then, drawn by their hash; 1: all
+    first: int
+    last: int
+    share: float  # of those, drawn by their hash; 1: all
 
 
 def whole_users(batches: Batches) -> Iterator[pa.Table]:
@@ -97,7 +100,7 @@ def labelled(
     ranker = settings.ranker
     kinds = kinds_of(settings)
     moment = _moments(log, ranker.nightly)
-    asked = (log.time >= chosen.first) & (uniform(log.draw, 1, REQUESTS)[:, 0] < chosen.share)
+    asked = (moment >= chosen.first) & (moment < chosen.last) & (uniform(log.draw, 1, REQUESTS)[:, 0] < chosen.share)
     pairs = make_pairs(log, asked, moment, kinds, noise, ranker.lists)
     pairs, near = with_near(
         log, moment, pairs, kinds.engaged, tuple(both.dictionary.to_pylist()), noise, encoder, settings
@@ -130,7 +133,7 @@ def _moments(log: Log, nightly: float) -> I64:
     likely, as it is for a list that is made in the night and read on the day; more moments than the nights show more.
     """
     luck = uniform(log.draw, 2, MOMENTS)
-    return np.where(luck[:, 0] < nightly, log.time - (luck[:, 1] * DAY).astype(np.int64), log.time)
+    return np.where(luck[:, 0] < nightly, log.time - (luck[:, 1] * (LAG / MICROSECOND)).astype(np.int64), log.time)
 
 
 def featured(table: pa.Table, encoder: Encoder, settings: Settings) -> pa.Table:

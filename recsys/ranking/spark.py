@@ -19,7 +19,7 @@ from recsys.encoder.spark import encoder_of_task
 from recsys.errors import ConfigError, NoDataError
 from recsys.features.definitions import ITEM_FEATURES
 from recsys.ranking.examples import HOUR
-from recsys.ranking.passes import Batches, Chosen, featured, labelled, read_noise, whole_users
+from recsys.ranking.passes import LAG, Batches, Chosen, featured, labelled, read_noise, whole_users
 from recsys.tables import EXAMPLES, RECENT_FIELDS
 
 Pass = Callable[[Batches], Iterator[pa.RecordBatch]]
@@ -36,55 +36,78 @@ FEATURED = (
 def build_examples(
     events: DataFrame,
     item_features: DataFrame,
+    items: DataFrame,
     encoder_path: str,
     settings: Settings,
     first: datetime,
     last: datetime,
-    categories: DataFrame | None = None,
+    until: datetime | None = None,
+    share: float = 1.0,
 ) -> DataFrame:
-    """Rows of tables.EXAMPLES for requests in [first, last), two moments with their zones.
+    """Rows of tables.EXAMPLES for requests in [first, last), and labels before `until` (empty: `last`); all with zones.
 
-    `events` are of tables.EVENTS and reach back before `first`, for histories; rows from `last` on are not read.
+    `events` are of tables.EVENTS and reach back before `first`, for histories; rows from `until` on are not read.
     `item_features` has a row for each item and hour (definitions.ITEM_FEATURES_FULL); a pair takes that of the last
-    full hour, and an item without a row has the features' defaults. `encoder_path` is a folder that executors can read.
-    `categories` (item_id unique, category) gives `pair_category_share` its values. About ranker.max_requests
-    targets are used, drawn by seed. Only the pools (ranker.pool items an hour) and one count come to the driver.
+    full hour, and an item without a row has the features' defaults. `items` are of tables.ITEMS: a pair whose item the
+    catalogue did not hold by that hour is left out, as no list could have shown it, and `pair_category_share` has its
+    category from there. `encoder_path` is a folder that executors can read. About a `share` of the targets are used,
+    drawn by seed. Only the pools (ranker.pool items an hour) come to the driver.
 
-    Raises ConfigError: an empty range, or no target behaviour in the settings. NoDataError: no target behaviour in it.
+    Raises ConfigError: an empty range, or no target behaviour in the settings.
     """
-    if not settings.targets():
-        raise ConfigError("settings: no behaviour has `target: true`; the ranker needs one to learn.")
+    _require_targets(settings)
     if first >= last:
         raise ConfigError(f"examples of [{first}, {last}): the range is empty.")
     start, end = F.lit(first), F.lit(last)
-    past = events.where((F.col("event_time") < end) & F.col("behaviour").isin(*settings.behaviours))
+    known = F.col("event_time") < F.lit(min(until or last, last + LAG))
+    past = events.where(known & F.col("behaviour").isin(*settings.behaviours))
     recent = past.where((F.col("event_time") >= start) & F.col("item_id").isNotNull())
-    targets = recent.where(F.col("behaviour").isin(*settings.targets()) & F.col("user_id").isNotNull())
-    wanted = targets.select("user_id")
+    wanted = _targets(recent, settings).select("user_id")
     engaged = past.where(F.col("behaviour").isin(*settings.engaged()))
     history = engaged.join(wanted, "user_id", "left_semi")
     shown = recent.where(~F.col("behaviour").isin(*settings.engaged())).join(wanted, "user_id", "left_semi")
     active = past.where((F.col("event_time") >= start - F.expr("INTERVAL 1 DAY")) & F.col("item_id").isNotNull())
     pools = _pool(active, settings, "hour"), _pool(recent, settings, None)
-    chosen = _chosen(targets, settings, first, last)
+    chosen = Chosen(first=micros(first), last=micros(last), share=share)
     pairs = _labelled(history.unionByName(shown), settings, _pairing(pools, encoder_path, settings, chosen))
-    pairs = pairs.where(F.col("at") >= start)
-    row = F.array(*(F.col(f.name).cast("float") for f in ITEM_FEATURES)).alias("item_row")
-    known = item_features.select("item_id", "hour", row)
-    pairs = pairs.withColumn("hour", F.date_trunc("hour", "at")).join(known, ["item_id", "hour"], "left")
-    rows = _together(history, pairs, categories).repartition("user_id")
+    pairs = _described(pairs.where((F.col("at") >= start) & (F.col("at") < end)), items, item_features)
+    category = items.groupBy("item_id").agg(F.max_by("category", "valid_from").alias("category"))
+    rows = _together(history, pairs).join(category, "item_id", "left").repartition("user_id")
     ordered = rows.sortWithinPartitions("user_id", "kind", "event_time", "event_id", "item_id")
     examples = ordered.mapInArrow(_featuring(encoder_path, settings), FEATURED)
     return examples.withColumn("day", F.to_date("at")).select(*EXAMPLES.names)
 
 
-def _chosen(targets: DataFrame, settings: Settings, first: datetime, last: datetime) -> Chosen:
-    """All targets of [first, last), or so few of them that about max_requests remain, spread over the whole time."""
-    row = targets.agg(F.count(F.lit(1)).alias("events")).first()
+def request_share(events: DataFrame, settings: Settings, first: datetime, last: datetime) -> float:
+    """The share of the targets in [first, last), two moments with their zones, at which ranker.max_requests remain.
+
+    Raises ConfigError: no target behaviour in the settings. NoDataError: none in that time.
+    """
+    _require_targets(settings)
+    inside = (F.col("event_time") >= F.lit(first)) & (F.col("event_time") < F.lit(last)) & F.col("item_id").isNotNull()
+    row = _targets(events.where(inside), settings).agg(F.count(F.lit(1)).alias("events")).first()
     if row is None or not row["events"]:
         wanted = " or ".join(settings.targets())
         raise NoDataError(f"no {wanted} in [{first}, {last}) to learn from: stream events of that time first.")
-    return Chosen(first=micros(first), share=min(1.0, settings.ranker.max_requests / int(row["events"])))
+    return min(1.0, settings.ranker.max_requests / int(row["events"]))
+
+
+def _require_targets(settings: Settings) -> None:
+    if not settings.targets():
+        raise ConfigError("settings: no behaviour has `target: true`; the ranker needs one to learn.")
+
+
+def _targets(events: DataFrame, settings: Settings) -> DataFrame:
+    return events.where(F.col("behaviour").isin(*settings.targets()) & F.col("user_id").isNotNull())
+
+
+def _described(pairs: DataFrame, items: DataFrame, item_features: DataFrame) -> DataFrame:
+    """The pairs whose item was in the catalogue at the last full hour, with its features of then."""
+    born = items.groupBy("item_id").agg(F.min("valid_from").alias("born"))
+    row = F.array(*(F.col(f.name).cast("float") for f in ITEM_FEATURES)).alias("item_row")
+    counted = item_features.select("item_id", "hour", row)
+    hourly = pairs.withColumn("hour", F.date_trunc("hour", "at")).join(born, "item_id")
+    return hourly.where(F.col("born") <= F.col("hour")).join(counted, ["item_id", "hour"], "left")
 
 
 def _labelled(events: DataFrame, settings: Settings, pairing: Pass) -> DataFrame:
@@ -119,7 +142,7 @@ def _pairing(pools: tuple[pa.Table, pa.Table], encoder_path: str, settings: Sett
     return pairing
 
 
-def _together(history: DataFrame, pairs: DataFrame, categories: DataFrame | None) -> DataFrame:
+def _together(history: DataFrame, pairs: DataFrame) -> DataFrame:
     """Histories (kind 0) and pairs (kind 1) in one frame, for one shuffle."""
     own = history.select("user_id", F.lit(0).alias("kind"), *RECENT_FIELDS)
     asked = pairs.select(
@@ -133,10 +156,7 @@ def _together(history: DataFrame, pairs: DataFrame, categories: DataFrame | None
         "draw_chance",
         "item_row",
     )
-    rows = own.unionByName(asked, allowMissingColumns=True)
-    if categories is None:
-        return rows.withColumn("category", F.lit(None).cast("string"))
-    return rows.join(categories.select("item_id", "category"), "item_id", "left")
+    return own.unionByName(asked, allowMissingColumns=True)
 
 
 def _featuring(encoder_path: str, settings: Settings) -> Pass:

@@ -8,11 +8,11 @@ from recsys.features.definitions import ITEM_FEATURES, names
 from recsys.features.item import ItemSnapshot
 
 
-def snapshot(day: list[float], week: list[float], in_stock: list[bool]) -> ItemSnapshot:
+def snapshot(hour: list[float], day: list[float], week: list[float], in_stock: list[bool]) -> ItemSnapshot:
     columns = names(ITEM_FEATURES)
     features = np.zeros((len(day), len(columns)), dtype=np.float32)
-    features[:, columns.index("item_engaged_count_1d")] = day
-    features[:, columns.index("item_engaged_count_7d")] = week
+    for window, counts in (("1h", hour), ("1d", day), ("7d", week)):
+        features[:, columns.index(f"item_engaged_count_{window}")] = counts
     return ItemSnapshot(
         items=tuple(f"i{n}" for n in range(len(day))),
         features=features,
@@ -25,10 +25,36 @@ def snapshot(day: list[float], week: list[float], in_stock: list[bool]) -> ItemS
 
 
 def test_orders_by_day_then_week_then_index_and_skips_what_is_out_of_stock() -> None:
-    found = snapshot([1, 5, 1, np.nan, 0, 9], [4, 5, 7, np.nan, 2, 9], [True] * 5 + [False])
+    found = snapshot([0] * 6, [1, 5, 1, np.nan, 0, 9], [4, 5, 7, np.nan, 2, 9], [True] * 5 + [False])
     assert popular(found, 99).tolist() == [1, 2, 0, 4, 3]
     assert popular(found, 2).tolist() == [1, 2]
-    assert popularity_codes(found).tolist() == [0, 0, 0, 2, 1, 0]
+    assert popularity_codes(found).tolist() == [1, 1, 1, 3, 2, 1]
+
+
+def test_the_hour_and_the_day_take_turns() -> None:
+    # The hour's order is 3, 2, 5 (the rest had none), the day's 0, 1, 2, 3, 4, 5.
+    found = snapshot([0, 0, 2, 4, 0, 1], [9, 8, 7, 6, 5, 4], [9, 9, 9, 9, 9, 9], [True] * 6)
+    assert popular(found, 99).tolist() == [3, 0, 2, 1, 5, 4]
+    assert popularity_codes(found).tolist() == [1, 1, 0, 0, 1, 0]
+    sold_out = snapshot([0, 0, 2, 4, 0, 1], [9, 8, 7, 6, 5, 4], [9] * 6, [True, True, True, False, True, True])
+    assert popular(sold_out, 99).tolist() == [2, 0, 5, 1, 4]
+
+
+ROW = st.tuples(st.integers(0, 3), st.integers(0, 3), st.integers(0, 3), st.booleans())
+
+
+@given(st.lists(ROW, min_size=1, max_size=9), st.integers(0, 9))
+def test_popular_equals_a_draw_from_two_sorted_lists(rows: list[tuple[int, int, int, bool]], k: int) -> None:
+    first, second, third = ([float(row[n]) for row in rows] for n in range(3))
+    found = popular(snapshot(first, second, third, [row[3] for row in rows]), k)
+    stock = [n for n, row in enumerate(rows) if row[3]]
+    hour = sorted((n for n in stock if rows[n][0]), key=lambda n: (-rows[n][0], -rows[n][1], -rows[n][2], n))
+    day = sorted(stock, key=lambda n: (-rows[n][1], -rows[n][2], n))
+    drawn: list[int] = []
+    for place in range(len(stock)):
+        for order in (hour, day):
+            drawn += [n for n in order[place : place + 1] if n not in drawn]
+    assert found.tolist() == drawn[:k]
 
 
 def test_unseen_fills_from_the_rest_of_the_list() -> None:

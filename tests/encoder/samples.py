@@ -39,21 +39,23 @@ def views(*users: str, first: int = 0) -> Histories:
     return histories([[(letter, 0, first + 60 * place) for place, letter in enumerate(user)] for user in users])
 
 
-def model_of(settings: EncoderSettings, items: int, seed: int = 0) -> Encoder:
+def model_of(settings: EncoderSettings, items: int, seed: int = 0, behaviours: int = len(BEHAVIOURS)) -> Encoder:
     """Random weights, those of the input tables large enough for every input to matter."""
-    model = Encoder(settings, items, len(BEHAVIOURS), torch.Generator().manual_seed(seed))
+    model = Encoder(settings, items, behaviours, torch.Generator().manual_seed(seed))
     with torch.no_grad():
         for table in (model.items, model.behaviours, model.gaps, model.ahead, model.places):
             table.mul_(20)
     return model.eval()
 
 
-def encoder_of(settings: EncoderSettings, items: Sequence[str], seed: int = 0) -> TrainedEncoder:
+def encoder_of(
+    settings: EncoderSettings, items: Sequence[str], seed: int = 0, behaviours: tuple[str, ...] = BEHAVIOURS
+) -> TrainedEncoder:
     return TrainedEncoder(
         settings=settings,
         vocabulary=Vocabulary(tuple(items)),
-        behaviours=BEHAVIOURS,
-        model=model_of(settings, len(items), seed),
+        behaviours=behaviours,
+        model=model_of(settings, len(items), seed, len(behaviours)),
         newest=0,
         crowd=np.zeros(len(items), dtype=np.float32),
     )

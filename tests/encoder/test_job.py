@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from recsys.encoder.job import (
     keep_base,
     labels_from,
     read_encoder,
+    steps_of,
     train_base,
     train_encoder,
     write_embeddings,
@@ -74,6 +76,11 @@ def micros(moment: datetime) -> int:
     return int(moment.timestamp()) * 1_000_000
 
 
+def knowing(newest: datetime) -> TrainedEncoder:
+    """An encoder of two items that has learned up to that moment."""
+    return replace(encoder_of(SMALL, "ab", behaviours=tuple(Settings().behaviours)), newest=micros(newest))
+
+
 def test_base_and_encoder_know_the_time_before_the_labels_and_before_the_day(
     warehouse: Warehouse, tmp_path: Path
 ) -> None:
@@ -87,15 +94,59 @@ def test_base_and_encoder_know_the_time_before_the_labels_and_before_the_day(
     assert labels_from(base) == START - timedelta(hours=56) + timedelta(microseconds=1)
     logs = train_encoder(view, settings, DAY, seen.append)
     assert logs == seen[-len(logs) :]
+    assert [log.epoch for log in logs] == list(range(1, len(logs) + 1))  # through both steps
+    (middle,) = (TrainedEncoder.load(step.folder) for step in steps_of(settings, DAY)[:-1])
+    assert middle.newest == micros(START - timedelta(hours=32))  # the last view before a day before the day's start
     encoder = read_encoder(paths.encoder, DAY)
     assert encoder.newest == micros(START - timedelta(hours=8))  # what happens at the day's start is not known
     assert encoder.vocabulary.items[: len(base.vocabulary)] == base.vocabulary.items
-    assert sorted(path.name for path in paths.base.parent.iterdir()) == ["base", "encoder"]  # no draft is left
+    assert sorted(path.name for path in paths.base.parent.iterdir()) == [
+        "base", "encoder", "until-2026-03-03T15",
+    ]  # fmt: skip  # no draft is left
     old = paths.encoder.joinpath("encoder.safetensors").read_bytes()
     keep_base(settings, DAY, encoder)
     with pytest.raises(NoDataError, match="newer than the encoder"):
         train_encoder(view, settings, DAY, seen.append)  # the base knows it all already
     assert paths.encoder.joinpath("encoder.safetensors").read_bytes() == old  # a failure leaves what there was
+
+
+def test_a_step_without_anything_new_keeps_the_encoder(warehouse: Warehouse, tmp_path: Path) -> None:
+    settings = settings_of(tmp_path)
+    quiet = DAY + timedelta(days=3)  # nothing happens on the two business days before it
+    keep_base(settings, quiet, knowing(START - timedelta(hours=9)))
+    logs = train_encoder(warehouse.view(), settings, quiet, lambda _: None)
+    steps = steps_of(settings, quiet)
+    learned, *rest = (TrainedEncoder.load(step.folder) for step in steps)
+    assert learned.newest == micros(START)
+    assert len(rest) == 2
+    for encoder in rest:
+        assert encoder.newest == learned.newest
+        np.testing.assert_array_equal(encoder.item_vectors(), learned.item_vectors())
+    assert 0 < len(logs) <= SMALL.increment_epochs
+
+
+@pytest.mark.parametrize(
+    ("newest", "days", "ends"),
+    [
+        (-timedelta(days=3, minutes=1), 1, [-2, -1, 0]),
+        (-timedelta(days=3, minutes=1), 2, [-2, 0]),
+        (-timedelta(days=3, minutes=1), 7, [0]),
+        (-timedelta(days=4, hours=-1), 1, [-2, -1, 0]),  # 23 hours are no day of their own
+        (-timedelta(hours=12), 1, [0]),
+        (-timedelta(minutes=1), 1, [0]),
+    ],
+)
+def test_steps_end_with_business_days(tmp_path: Path, newest: timedelta, days: int, ends: list[int]) -> None:
+    settings = settings_of(tmp_path)
+    settings = settings.model_copy(update={"ranker": settings.ranker.model_copy(update={"step_days": days})})
+    keep_base(settings, DAY, knowing(START + newest))
+    steps = steps_of(settings, DAY)
+    assert [step.until for step in steps] == [START + timedelta(days=end) for end in ends]
+    first = START + newest + timedelta(microseconds=1)
+    assert [step.since for step in steps] == [first, *(step.until for step in steps[:-1])]
+    paths = encoders_of(settings, DAY)
+    assert [steps[0].start, steps[-1].folder] == [paths.base, paths.encoder]
+    assert [step.start for step in steps[1:]] == [step.folder for step in steps[:-1]]
 
 
 def test_a_base_takes_the_place_of_another(tmp_path: Path) -> None:

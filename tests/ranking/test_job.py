@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from recsys.encoder.job import Step
 from recsys.encoder.model import Encoder
 from recsys.encoder.trained import TrainedEncoder
 from recsys.errors import NoDataError
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from recsys.io import Warehouse
 
 HOUR = timedelta(hours=1)
-NOON = DAY + 12 * HOUR
+NOON, EVENING = DAY + 12 * HOUR, DAY + 18 * HOUR
 Row = dict[str, Any]
 
 
@@ -41,6 +42,10 @@ class Shop:
         table = self.warehouse.view().read(EXAMPLES).toArrow()
         found: list[Row] = table.sort_by([(n, "ascending") for n in ("at", "request_id", "item_id")]).to_pylist()
         return [row | {"at": row["at"].replace(tzinfo=timezone.utc)} for row in found]
+
+
+def step(start: Path, since: datetime, until: datetime) -> Step:
+    return Step(start=start, since=since, until=until, folder=Path("not written"))
 
 
 def save_encoder(folder: Path, seed: int) -> Path:
@@ -62,7 +67,7 @@ def save_encoder(folder: Path, seed: int) -> Path:
 
 @pytest.fixture(scope="module")
 def shop(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Shop:
-    """The examples of [DAY, DAY + 18 h) are written by the first encoder."""
+    """The examples of [DAY, EVENING) are written by the first encoder."""
     from recsys.io import Commit, Warehouse
     from recsys.ranking.job import write_examples
 
@@ -77,13 +82,13 @@ def shop(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Shop:
         versions[table.name] = warehouse.write(table, frame.coalesce(1), commit)
     warehouse.finish(commit, versions, datetime.now(timezone.utc))
     encoders = (save_encoder(folder / "one", 1), save_encoder(folder / "two", 2))
-    return Shop(warehouse, encoders, write_examples(warehouse, SETTINGS, encoders[0], DAY, DAY + 18 * HOUR))
+    return Shop(warehouse, encoders, write_examples(warehouse, SETTINGS, [step(encoders[0], DAY, EVENING)]))
 
 
 def test_examples_are_written_with_the_item_features_that_they_need(shop: Shop) -> None:
     found = shop.rows()
     assert len(found) > 100
-    assert all(DAY <= row["at"] < DAY + 18 * HOUR and row["day"] == DAY.date() for row in found)
+    assert all(DAY <= row["at"] < EVENING and row["day"] == DAY.date() for row in found)
     assert {row["label"] for row in found} == {0.0, 1.0}
     values = [dict(zip(feature_names(), row["features"], strict=True)) for row in found]
     assert any(value["item_engaged_count_1h"] > 0 for value in values)  # the backfill ran before
@@ -120,17 +125,18 @@ def test_a_range_without_examples_is_named(shop: Shop) -> None:
             read_examples(view, first, last)
 
 
+def keyed(found: list[Row]) -> dict[tuple[str, str], tuple[datetime, float]]:
+    """Moment and similarity of each pair."""
+    place = feature_names().index("pair_similarity")
+    return {(row["request_id"], row["item_id"]): (row["at"], row["features"][place]) for row in found}
+
+
 def test_a_later_run_replaces_its_range_and_nothing_else(shop: Shop) -> None:
     from recsys.ranking.job import write_examples
 
     before = shop.rows()
-    write_examples(shop.warehouse, SETTINGS, shop.encoders[1], NOON, DAY + 18 * HOUR)
+    write_examples(shop.warehouse, SETTINGS, [step(shop.encoders[1], NOON, EVENING)])
     after = shop.rows()
-    place = feature_names().index("pair_similarity")
-
-    def keyed(found: list[Row]) -> dict[tuple[str, str], tuple[datetime, float]]:
-        return {(row["request_id"], row["item_id"]): (row["at"], row["features"][place]) for row in found}
-
     old, new = keyed(before), keyed(after)
     assert len(new) == len(after)
     early = {key for key, (at, _) in old.items() if at < NOON}
@@ -139,3 +145,22 @@ def test_a_later_run_replaces_its_range_and_nothing_else(shop: Shop) -> None:
     late = old.keys() - early
     assert late
     assert any(old[key] != new[key] for key in late & new.keys())  # the other encoder's similarity
+
+
+def test_each_step_is_measured_by_the_encoder_that_it_starts_from(shop: Shop) -> None:
+    from recsys.ranking.job import write_examples
+
+    every = []
+    for encoder in shop.encoders:
+        write_examples(shop.warehouse, SETTINGS, [step(encoder, DAY, EVENING)])
+        every.append(keyed(shop.rows()))
+    write_examples(shop.warehouse, SETTINGS, [step(shop.encoders[0], DAY, NOON), step(shop.encoders[1], NOON, EVENING)])
+    got = keyed(shop.rows())
+    compared = 0
+    for pair, (at, similarity) in got.items():
+        before, after = (found.get(pair) for found in every)
+        if before and after and before != after:
+            compared += 1
+            assert similarity == (before if at < NOON else after)[1]
+    assert compared > 100
+    assert {at < NOON for at, _ in got.values()} == {True, False}

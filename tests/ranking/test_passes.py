@@ -16,7 +16,7 @@ from recsys.ranking.passes import Chosen, featured, labelled, read_noise, whole_
 
 UTC = pa.timestamp("us", tz="UTC")
 S = 1_000_000
-ALL = Chosen(first=0, share=1.0)
+ALL = Chosen(first=0, last=2**62, share=1.0)
 EVENTS = pa.schema(
     [
         ("user_id", pa.string()),
@@ -123,15 +123,17 @@ def test_a_share_of_the_targets_is_asked_for_at_some_moment_of_the_day_before(ne
     ))  # fmt: skip
 
 
-def test_a_share_of_the_targets_is_drawn_and_none_before_the_first_moment(newest_item: Encoder) -> None:
+def test_a_share_of_the_targets_is_drawn_of_those_between_the_moments(newest_item: Encoder) -> None:
     pool = pa.table({"hour": [0], "item_id": ["z"], "events": [1]})
     noise, items = read_noise(pool, pool, RankerSettings())
     count = 2000
     click = {"behaviour": "click", "item_id": "a"}
     users = ({**click, "user_id": f"{user:05}", "draw": user * 7_919} for user in range(count))
-    rows = [user | {"event_id": f"{user['user_id']}-{time}", "event_time": time} for user in users for time in (1, 2)]
+    rows = [
+        user | {"event_id": f"{user['user_id']}-{time}", "event_time": time} for user in users for time in (1, 2, 3)
+    ]
     conf = Settings(ranker=RankerSettings(nightly=0))
-    found = labelled(table(EVENTS, *rows), noise, items, newest_item, conf, Chosen(first=2, share=0.25))
+    found = labelled(table(EVENTS, *rows), noise, items, newest_item, conf, Chosen(first=2, last=3, share=0.25))
     requests = set(found["request_id"].to_pylist())
     assert {request[-1] for request in requests} == {"2"}
     assert abs(len(requests) / count - 0.25) < 4 * (0.25 * 0.75 / count) ** 0.5

@@ -23,6 +23,7 @@ SETTINGS = Settings(
     features=FeatureSettings(k=4), ranker=RankerSettings(negatives=2, wide=1, near=2, lists=True, nightly=0)
 )
 USERS, CATALOGUE = 30, 12
+LATE, BORN = "i3", DAY + timedelta(hours=6, minutes=30)
 
 
 def rows() -> list[dict[str, Any]]:
@@ -68,6 +69,19 @@ def item_features(spark: SparkSession, events: DataFrame) -> DataFrame:
 
 
 @pytest.fixture(scope="module")
+def items(spark: SparkSession) -> DataFrame:
+    """The catalogue: two versions of each item, the older of another category; LATE comes at half past six."""
+    told = [
+        {"item_id": f"i{item}", "category": category, "valid_from": DAY + timedelta(days=days)}
+        for item in range(CATALOGUE)
+        for days, category in ((-30, "old"), (-20, f"c{item % 3}"))
+        if f"i{item}" != LATE
+    ]
+    told.append({"item_id": LATE, "category": "c0", "valid_from": BORN})
+    return spark.createDataFrame([tuple(row.get(name) for name in ITEMS.names) for row in told], ITEMS.ddl).cache()
+
+
+@pytest.fixture(scope="module")
 def encoder_path(tmp_path_factory: pytest.TempPathFactory) -> str:
     torch.manual_seed(0)
     small = EncoderSettings(dim=8, heads=2, length=4)
@@ -87,20 +101,26 @@ def encoder_path(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def build(
-    events: DataFrame, item_features: DataFrame, path: str, settings: Settings = SETTINGS
+    events: DataFrame,
+    item_features: DataFrame,
+    items: DataFrame,
+    path: str,
+    settings: Settings = SETTINGS,
+    last: datetime = DAY + timedelta(days=1),
+    until: datetime | None = None,
 ) -> list[dict[str, Any]]:
     from recsys.ranking.spark import build_examples
 
-    frame = build_examples(events, item_features, path, settings, DAY, DAY + timedelta(days=1))
+    frame = build_examples(events, item_features, items, path, settings, DAY, last, until)
     assert tuple(frame.columns) == EXAMPLES.names
     got = [row.asDict() | {"at": row["at"].astimezone(timezone.utc)} for row in frame.collect()]
     return sorted(got, key=lambda row: (row["user_id"], row["at"], row["request_id"], row["item_id"]))
 
 
 def test_examples_are_labelled_and_see_only_what_lies_before(
-    events: DataFrame, item_features: DataFrame, encoder_path: str
+    events: DataFrame, item_features: DataFrame, items: DataFrame, encoder_path: str
 ) -> None:
-    got = build(events, item_features, encoder_path)
+    got = build(events, item_features, items, encoder_path)
     names = feature_names()
     log = [row for row in rows() if row.get("user_id")]
     clicks = [(row["item_id"], row["event_time"]) for row in rows() if row["behaviour"] == "click"]
@@ -137,14 +157,14 @@ def test_examples_are_labelled_and_see_only_what_lies_before(
 
 
 def test_an_hour_that_has_not_ended_gives_no_negatives(
-    events: DataFrame, item_features: DataFrame, encoder_path: str
+    events: DataFrame, item_features: DataFrame, items: DataFrame, encoder_path: str
 ) -> None:
     drawing = SETTINGS.ranker.model_copy(update={"negatives": CATALOGUE, "wide": 0, "near": 0, "lists": False})
     clicked: dict[int, set[str]] = {}
     for row in rows():
         if row["behaviour"] == "click":
             clicked.setdefault((row["event_time"] - DAY) // timedelta(hours=1), set()).add(row["item_id"])
-    got = build(events, item_features, encoder_path, SETTINGS.model_copy(update={"ranker": drawing}))
+    got = build(events, item_features, items, encoder_path, SETTINGS.model_copy(update={"ranker": drawing}))
     for row in got:
         hour = (row["at"] - DAY) // timedelta(hours=1)
         before = max(other for other in clicked if other < hour)  # of hour 0 it is that of 18 hours earlier
@@ -153,37 +173,78 @@ def test_an_hour_that_has_not_ended_gives_no_negatives(
 
 
 def test_examples_do_not_depend_on_partitions_or_order(
-    events: DataFrame, item_features: DataFrame, encoder_path: str
+    events: DataFrame, item_features: DataFrame, items: DataFrame, encoder_path: str
 ) -> None:
-    once = build(events, item_features, encoder_path)
-    again = build(events.repartition(5).orderBy("event_id"), item_features, encoder_path)
+    once = build(events, item_features, items, encoder_path)
+    again = build(events.repartition(5).orderBy("event_id"), item_features, items, encoder_path)
     for one, two in zip(once, again, strict=True):
         np.testing.assert_allclose(one.pop("features"), two.pop("features"), rtol=0, atol=1e-6)
         assert one == two
 
 
 def test_about_so_many_requests_spread_over_the_whole_time(
-    events: DataFrame, item_features: DataFrame, encoder_path: str
+    events: DataFrame, item_features: DataFrame, items: DataFrame, encoder_path: str
 ) -> None:
-    every = {row["request_id"]: row["at"] for row in build(events, item_features, encoder_path)}
+    from recsys.ranking.spark import build_examples, request_share
+
     few = SETTINGS.model_copy(update={"ranker": SETTINGS.ranker.model_copy(update={"max_requests": 50})})
-    got = {row["request_id"]: row["at"] for row in build(events, item_features, encoder_path, few)}
+    last = DAY + timedelta(days=1)
+    targets = sum(row["behaviour"] == "click" and row["event_time"] >= DAY for row in rows() if row.get("user_id"))
+    assert request_share(events, few, DAY, last) == 50 / targets
+    assert request_share(events, SETTINGS, DAY, last) == 1
+    every = {row["request_id"]: row["at"] for row in build(events, item_features, items, encoder_path)}
+    drawn = build_examples(events, item_features, items, encoder_path, SETTINGS, DAY, last, share=50 / targets)
+    got = {row["request_id"]: row["at"].astimezone(timezone.utc) for row in drawn.collect()}
     assert got.items() <= every.items()
     assert 25 < len(got) < 75
     middle = sorted(every.values())[len(every) // 2]
     assert 10 < sum(at < middle for at in got.values()) < len(got) - 10
 
 
-def test_empty_ranges_and_days_are_named(
-    spark: SparkSession, events: DataFrame, item_features: DataFrame, encoder_path: str
+def test_no_pair_has_an_item_that_the_catalogue_lacked_at_the_full_hour(
+    events: DataFrame, item_features: DataFrame, items: DataFrame, encoder_path: str
 ) -> None:
-    from recsys.ranking.spark import build_examples
+    got = build(events, item_features, items, encoder_path)
+    hours = sorted((row["at"] - DAY) // timedelta(hours=1) for row in got if row["item_id"] == LATE)
+    assert hours[0] == 7  # not 6: the list of 06:45 was made from the catalogue of six o'clock
+    assert len(hours) > 10
+    others = {(row["at"] - DAY) // timedelta(hours=1) for row in got if row["item_id"] != LATE}
+    assert others == set(range(24))
+    share = feature_names().index("pair_category_share")
+    assert any(row["features"][share] > 0 for row in got)  # of the newest category; nothing was engaged with in "old"
+
+
+def test_a_label_may_follow_its_request_up_to_a_day_later_and_before_until(
+    events: DataFrame, item_features: DataFrame, items: DataFrame, encoder_path: str
+) -> None:
+    nightly = SETTINGS.model_copy(
+        update={"ranker": SETTINGS.ranker.model_copy(update={"nightly": 1.0, "lists": False})}
+    )
+    times: dict[str, datetime] = {row["event_id"]: row["event_time"] for row in rows()}
+    last = DAY + timedelta(hours=6)
+    for until, latest in ((None, last), (DAY + timedelta(hours=20), DAY + timedelta(hours=20))):
+        got = build(events, item_features, items, encoder_path, nightly, last, until)
+        assert len(got) > 50
+        assert all(DAY <= row["at"] < last for row in got)
+        lags = [times[row["request_id"]] - row["at"] for row in got]
+        assert timedelta(0) <= min(lags)
+        assert max(lags) < timedelta(days=1)
+        labels = [times[row["request_id"]] for row in got]
+        assert latest - timedelta(hours=1) < max(labels) < latest
+
+
+def test_empty_ranges_and_days_are_named(
+    spark: SparkSession, events: DataFrame, item_features: DataFrame, items: DataFrame, encoder_path: str
+) -> None:
+    from recsys.ranking.spark import build_examples, request_share
 
     some = datetime(2020, 1, 1, tzinfo=timezone.utc)
     with pytest.raises(ConfigError, match="range is empty"):
-        build_examples(events, item_features, encoder_path, SETTINGS, some, some)
+        build_examples(events, item_features, items, encoder_path, SETTINGS, some, some)
     with pytest.raises(NoDataError, match="no click or cart"):
-        build_examples(events, item_features, encoder_path, SETTINGS, some, some + timedelta(days=1))
+        request_share(events, SETTINGS, some, some + timedelta(days=1))
     aimless = SETTINGS.model_copy(update={"behaviours": {"view": SETTINGS.behaviours["view"]}})
     with pytest.raises(ConfigError, match="target"):
-        build_examples(events, item_features, encoder_path, aimless, some, some + timedelta(days=1))
+        build_examples(events, item_features, items, encoder_path, aimless, some, some + timedelta(days=1))
+    with pytest.raises(ConfigError, match="target"):
+        request_share(events, aimless, some, some + timedelta(days=1))

@@ -40,8 +40,9 @@ def test_each_user_is_answered_from_the_own_history() -> None:
 def test_only_items_that_neighbours_proposed_speak_of_behaviour() -> None:
     h = histories([("view", "i0")])
     # i1 has a count of the day, i7 one of the week only, i0 none at all.
-    assert said(h, [[1, 7, 0]], [False] * 3) == [POPULAR[0], POPULAR[1], POPULAR[2]]
-    assert POPULAR == ("popular in the last day", "popular in the last week", "in the catalogue")
+    assert said(h, [[1, 7, 0]], [False] * 3) == [POPULAR[1], POPULAR[2], POPULAR[3]]
+    assert POPULAR[0] == "popular in the last hour"
+    assert POPULAR[1:] == ("popular in the last day", "popular in the last week", "in the catalogue")
 
 
 def test_behaviours_without_a_known_item_are_passed_over() -> None:
