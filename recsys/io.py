@@ -17,6 +17,7 @@ from py4j.java_gateway import JavaObject
 from pyspark.sql import Column as SparkColumn
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql.types import StructType
 
 from recsys.errors import NoDataError
 from recsys.tables import BATCHES, Table
@@ -85,8 +86,13 @@ class Warehouse:
     def write(
         self, table: Table, rows: DataFrame, commit: Commit, *, mode: str = "append", replace: str | None = None
     ) -> int:
-        """Write `rows` and return the table's version. `replace` is a predicate: only rows that match are replaced."""
-        if not self.exists(table):
+        """Write `rows` and return the table's version. `replace` is a predicate: only rows that match are replaced.
+
+        A table that an earlier release made gets the columns that it lacks; they are NULL in its older rows.
+        """
+        if self.exists(table):
+            self._extend(table)
+        else:
             self.create(table)
         columns = [F.col(name).cast(column.type) for name, column in zip(table.names, table.columns, strict=True)]
         writer = rows.select(*columns).write.format("delta").mode("overwrite" if replace else mode)
@@ -94,6 +100,17 @@ class Warehouse:
             writer = writer.option("replaceWhere", replace)
         writer.options(**commit.options(table)).save(self.path(table))
         return self.version(table)
+
+    def _extend(self, table: Table) -> None:
+        present = set(self._snapshot(table).schema().fieldNames())
+        lacking = [column for column in table.columns if column.name not in present]
+        if lacking:
+            added = StructType.fromDDL(", ".join(f"`{column.name}` {column.type}" for column in lacking))
+            for column, meaning in zip(added, (column.meaning for column in lacking), strict=True):
+                column.metadata["comment"] = meaning
+            nothing: list[tuple[()]] = []
+            empty = self.spark.createDataFrame(nothing, added)
+            empty.write.format("delta").mode("append").option("mergeSchema", "true").save(self.path(table))
 
     def version(self, table: Table) -> int:
         """The table's newest Delta version."""

@@ -120,6 +120,18 @@ def test_a_predicate_replaces_only_what_matches(spark: SparkSession, warehouse: 
     assert [row[:2] for row in values(spark.read.format("delta").load(warehouse.path(THINGS)))] == [("d", 3)]
 
 
+def test_a_table_of_an_earlier_release_gets_the_new_columns(spark: SparkSession, warehouse: Warehouse) -> None:
+    grown = OTHERS.extended((Column(name="b", type="array<double>", meaning="it's new"),))
+    warehouse.write(OTHERS, spark.createDataFrame([("old", 1)], OTHERS.ddl), commit(0))
+    for batch in (1, 2):
+        rows = spark.createDataFrame([(f"new {batch}", 2, [0.5])], grown.ddl)
+        warehouse.write(grown, rows, commit(batch))
+    warehouse.write(OTHERS, spark.createDataFrame([("old again", 3)], OTHERS.ddl), commit(3))  # by the earlier release
+    found = spark.read.format("delta").load(warehouse.path(grown))
+    assert values(found) == [("new 1", 2, [0.5]), ("new 2", 2, [0.5]), ("old", 1, None), ("old again", 3, None)]
+    assert found.schema["b"].metadata["comment"] == "it's new"
+
+
 def test_latest_goes_by_epoch_before_batch_and_total_sums(spark: SparkSession, warehouse: Warehouse) -> None:
     written = things(spark, ("a", 1, 0), batch=9).unionByName(things(spark, ("a", 2, 0), epoch=1))
     written = written.unionByName(things(spark, ("b", 4, 0), batch=1)).unionByName(things(spark, ("b", 3, 0), batch=2))

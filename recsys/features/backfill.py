@@ -11,7 +11,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from recsys.config import Settings
-from recsys.features.definitions import ITEM_FEATURES_FULL
+from recsys.features.definitions import FEATURE_HASH, ITEM_FEATURES_FULL
 from recsys.features.snapshots import history
 from recsys.features.spark import item_features
 from recsys.io import Warehouse
@@ -37,7 +37,8 @@ def digests(events: DataFrame, days: Sequence[date]) -> list[Day]:
     """For each of `days`, count and order-free hash of the events that it rests on.
 
     These are the events of that day and the REACH days before it, and of all older ones each item's first hour, which
-    its age is counted from. Only the former are counted.
+    its age is counted from. Only the former are counted. The hash is of the feature definitions too, so that days which
+    an earlier release computed are computed again.
     """
     first, last = days[0] - timedelta(days=REACH), days[-1]
     inside = events.where(F.col("event_date").between(F.lit(first), F.lit(last)))
@@ -58,12 +59,13 @@ def _mixed(*columns: str | Column) -> Column:
 def _digest(day: date, found: dict[date, tuple[int, int]], born: dict[date, int]) -> Day:
     parts = [found.get(day - timedelta(days=back), (0, 0)) for back in range(REACH + 1)]
     older = sum(mixed for at, mixed in born.items() if at < day - timedelta(days=REACH))
-    mixed = older + sum((back + 2) * part[1] for back, part in enumerate(parts))
+    mixed = int(FEATURE_HASH, 16) + older + sum((back + 2) * part[1] for back, part in enumerate(parts))
     return Day(day=day, events=sum(part[0] for part in parts), hash=(mixed + 2**63) % 2**64 - 2**63)
 
 
 def wanted(warehouse: Warehouse, days: Sequence[date]) -> list[Day]:
-    """Of `days`, those with something to compute that `item_features` lacks or has computed from other events."""
+    """Of `days`, those with something to compute that `item_features` lacks or has computed from other events or
+    definitions."""
     view = warehouse.view()
     asked = digests(view.read(EVENTS), days)
     covered: dict[date, tuple[int, int]] = {}

@@ -17,6 +17,7 @@ Default = int | float | bool | None
 
 SEMANTICS = 1  # raise it when a computation changes and its declaration does not: older models no longer fit then
 CTR_PRIOR = (1, 20)  # clicks and impressions added to each item: a rate of 0.05 with the weight of 20 impressions
+SHARE_PRIOR = (0.5, 50.0)  # behaviours of an item and of all: an item without any is likely when all have few
 LAST = 10  # newest behaviours that `pair_in_last_10` looks at
 
 
@@ -67,6 +68,21 @@ def _trend(entity: Entity, window: str, reference: str) -> Feature:
         type="double",
         default=1.0,
         meaning=f"(engaged in {window} + 1) / (engaged in {reference}, scaled to {window}, + 1); above 1: rising",
+    )
+
+
+def _share(window: str) -> Feature:
+    good, prior = SHARE_PRIOR
+    return Feature(
+        entity="item",
+        operation="share",
+        of="engaged",
+        window=window,
+        unit="log ratio",
+        type="double",
+        default=None,
+        meaning=f"ln((engaged in {window} + {good}) / (engaged behaviours of all items in {window} + {prior})); "
+        "unknown: no event in 7d",
     )
 
 
@@ -132,6 +148,7 @@ USER_FEATURES: tuple[Feature, ...] = (
 ITEM_FEATURES: tuple[Feature, ...] = (
     *(_count("item", "engaged", w) for w in ("1h", "6h", "1d", "7d")),
     *(_count("item", "event", w) for w in ("1h", "6h", "1d", "7d")),
+    *(_share(w) for w in ("1h", "6h", "1d")),
     _count("item", "impression", "7d"),
     _count("item", "click", "7d"),
     _count("item", "cart", "7d"),
@@ -203,7 +220,7 @@ def columns(features: tuple[Feature, ...]) -> tuple[tables.Column, ...]:
 def feature_hash(features: tuple[Feature, ...]) -> str:
     """16 hex digits over what decides the values: declarations without their wording, priors, SEMANTICS."""
     declared = [{k: v for k, v in asdict(f).items() if k != "meaning"} for f in features]
-    text = json.dumps([SEMANTICS, CTR_PRIOR, LAST, declared], sort_keys=True)
+    text = json.dumps([SEMANTICS, CTR_PRIOR, SHARE_PRIOR, LAST, declared], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -1,6 +1,6 @@
 """Item features from time tiles, and the item snapshot that ranker, Top-N and server hold. NumPy and Arrow only.
 
-Shape letters: I items, T tiles of all items, P points (item, hour), Fi item features.
+Shape letters: I items, T tiles of single items, C tiles of all items together, P points (item, hour), Fi item features.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recsys.errors import BundleError
-from recsys.features.definitions import CTR_PRIOR, FEATURE_HASH, ITEM_FEATURES, names
+from recsys.features.definitions import CTR_PRIOR, FEATURE_HASH, ITEM_FEATURES, SHARE_PRIOR, names
 from recsys.features.history import F32, F64, I8, I64, Points
 from recsys.features.user import ratio, trend
 from recsys.features.windows import SECOND, Bool, Selection, first_after, microseconds, select
@@ -35,14 +35,33 @@ class Tiles:
     revenue: I64  # [T] minor units
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Crowd:
+    """Engaged behaviours of all items by tile."""
+
+    tile: I64  # [C] ascending, first moments of tiles, microseconds since 1970 UTC
+    events: I64  # [C]
+
+    def total(self, low: I64, high: I64) -> I64:
+        """[P] behaviours in [low, high), both on borders of tiles."""
+        running = np.append(0, np.cumsum(self.events))
+        return np.asarray(running[np.searchsorted(self.tile, high)] - running[np.searchsorted(self.tile, low)])
+
+
+def share(own: I64, total: I64) -> F64:
+    """[P] logarithm of an item's smoothed share: busy and quiet hours become comparable."""
+    return np.log((own + SHARE_PRIOR[0]) / (total + SHARE_PRIOR[1]))
+
+
 def item_features(
-    t: Tiles, p: Points, behaviours: Sequence[str], engaged: Sequence[str], price: F64, first: I64
+    t: Tiles, p: Points, behaviours: Sequence[str], engaged: Sequence[str], price: F64, first: I64, everyone: Crowd
 ) -> dict[str, npt.NDArray[Any]]:
     """All ITEM_FEATURES at the points: name -> [P].
 
     `p` holds ranges of rows of `t` and hours (`at`); windows are [hour - w, hour). Exact where the hour lies on a
     border of tiles, so tiles may be as wide as an hour. `price` [P] is the list price valid at the hour, NaN: unknown;
-    `first` [P] the start of the tile with the item's first event ever, at or after the hour: unknown.
+    `first` [P] the start of the tile with the item's first event ever, at or after the hour: unknown. `everyone` counts
+    the engaged behaviours of all items.
     """
     high = first_after(t.tile, p.start, p.end, p.at - 1)
     rows = {name: select(t.behaviour == code) for code, name in enumerate(behaviours)}
@@ -55,6 +74,7 @@ def item_features(
         selected = rows.get(of, nothing)
         return selected.total(values[selected.positions], low, high)
 
+    active = count("event", "7d")
     clicks, shown = count("click", "7d"), count("impression", "7d")
     result: dict[str, npt.NDArray[Any]] = {
         "item_revenue_7d": count("purchase", "7d", t.revenue),
@@ -65,6 +85,9 @@ def item_features(
     for f in ITEM_FEATURES:
         if f.operation == "count":
             result[f.name] = count(f.of, f.window)
+        elif f.operation == "share":
+            shares = share(count(f.of, f.window), everyone.total(p.at - microseconds(f.window), p.at))
+            result[f.name] = np.where(active > 0, shares, np.nan)
         elif f.operation == "trend":
             result[f.name] = trend(count(f.of, f.window), count(f.of, f.reference), f.window, f.reference)
     return {name: result[name] for name in names(ITEM_FEATURES)}

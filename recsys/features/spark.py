@@ -20,7 +20,7 @@ from recsys.days import micros
 from recsys.errors import NoDataError
 from recsys.features.definitions import ITEM_FEATURES, ITEM_FEATURES_FULL, USER_FEATURES
 from recsys.features.history import F64, I64, Points, at_end, from_arrow
-from recsys.features.item import ItemSnapshot, Tiles, from_table
+from recsys.features.item import Crowd, ItemSnapshot, Tiles, from_table
 from recsys.features.item import item_features as compute_item_features
 from recsys.features.user import user_features
 from recsys.features.windows import Bool, first_after
@@ -93,12 +93,14 @@ def item_features(
     item has an event in the 7 days before the hour or, with `whole_catalogue`, is in the catalogue at the hour. A
     worker holds its items' hourly counts from 7 days before the first hour to the last, and POINTS results.
     """
+    hourly = _hourly(history)
     asked = F.broadcast(hours.agg(F.array_sort(F.collect_set("hour")).alias("hours")))
     inside = F.col("hour") >= F.array_min("hours") - F.expr("INTERVAL 7 DAYS")
     cell = F.struct("hour", "behaviour", "events", "revenue_minor")
+    engaged = hourly.where(F.col("behaviour").isin(*settings.engaged())).groupBy("hour").agg(F.sum("events").alias("n"))
+    everyone = F.broadcast(engaged.agg(F.array_sort(F.collect_list(F.struct("hour", "n"))).alias("everyone")))
     tiles = (
-        _hourly(history)
-        .crossJoin(asked)
+        hourly.crossJoin(asked)
         .where(F.col("hour") < F.array_max("hours"))
         .groupBy("item_id")
         .agg(F.min("hour").alias("first"), F.array_sort(F.collect_list(F.when(inside, cell))).alias("tiles"))
@@ -106,7 +108,7 @@ def item_features(
     spans = items.groupBy("item_id").agg(
         F.array_sort(F.collect_list(F.struct("valid_from", "valid_to", "price_minor"))).alias("spans")
     )
-    joined = tiles.join(spans, "item_id", "full_outer").crossJoin(asked)
+    joined = tiles.join(spans, "item_id", "full_outer").crossJoin(asked).crossJoin(everyone)
     task = partial(_item_rows, tuple(settings.behaviours), settings.engaged(), whole_catalogue)
     return joined.mapInArrow(task, ITEM_FEATURES_FULL.ddl)
 
@@ -131,13 +133,20 @@ def _item_rows(behaviours: tuple[str, ...], engaged: tuple[str, ...], whole: boo
         if not batch.num_rows or batch.column("hours")[0].as_py() is None:
             continue
         hours = _micros(batch.column("hours").slice(0, 1).flatten())
+        every = batch.column("everyone").slice(0, 1).flatten()
+        everyone = Crowd(tile=_micros(every.field("hour")), events=every.field("n").to_numpy(zero_copy_only=False))
         step = max(1, POINTS // max(1, len(hours)))
         for low in range(0, batch.num_rows, step):
-            yield _item_slice(batch.slice(low, step), hours, behaviours, engaged, whole)
+            yield _item_slice(batch.slice(low, step), hours, everyone, behaviours, engaged, whole)
 
 
 def _item_slice(
-    batch: pa.RecordBatch, hours: I64, behaviours: tuple[str, ...], engaged: tuple[str, ...], whole: bool
+    batch: pa.RecordBatch,
+    hours: I64,
+    everyone: Crowd,
+    behaviours: tuple[str, ...],
+    engaged: tuple[str, ...],
+    whole: bool,
 ) -> pa.RecordBatch:
     cells, offsets = _flat(batch.column("tiles"))
     codes = pc.index_in(cells.field("behaviour"), value_set=pa.array(behaviours)).fill_null(-1)
@@ -153,7 +162,7 @@ def _item_slice(
     price, listed = _listed(batch, each, at)
     first = batch.column("first").cast(pa.int64()).fill_null(np.iinfo(np.int64).max)
     points = Points(start=offsets[:-1][each], end=offsets[1:][each], at=at)
-    values = compute_item_features(tiles, points, behaviours, engaged, price, first.to_numpy()[each])
+    values = compute_item_features(tiles, points, behaviours, engaged, price, first.to_numpy()[each], everyone)
     keep = np.flatnonzero((values["item_event_count_7d"] > 0) | (listed & whole))
     moments = pa.array(at[keep], pa.int64()).cast(UTC_US)
     return pa.RecordBatch.from_arrays(

@@ -125,6 +125,10 @@ def item_values(log: Sequence[Event], item: str, hour: int, price: int | None) -
 
     values: dict[str, Value] = {f"item_engaged_count_{w}": count(w, *ENGAGED) for w in ("1h", "6h", "1d", "7d")}
     values |= {f"item_event_count_{w}": count(w, *NAMES) for w in ("1h", "6h", "1d", "7d")}
+    for w in ("1h", "6h", "1d"):
+        inside = [e for e in log if e.item is not None and e.behaviour in ENGAGED and hour - WINDOW[w] <= e.time < hour]
+        share = math.log((count(w, *ENGAGED) + 0.5) / (len(inside) + 50))
+        values[f"item_engaged_share_{w}"] = share if count("7d", *NAMES) else None
     for behaviour in ("impression", "click", "cart", "purchase"):
         values[f"item_{behaviour}_count_7d"] = count("7d", behaviour)
     bought = [e for e in past if e.time >= hour - WINDOW["7d"] and e.behaviour == "purchase" and e.price is not None]

@@ -132,6 +132,15 @@ def test_an_older_first_event_changes_ages_beyond_the_windows(warehouse: Warehou
     check(warehouse, recent + more + first, [0])
 
 
+def test_days_of_other_definitions_are_computed_again(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    append_events(warehouse, [event("one", START + 5)], 0)
+    assert run(warehouse, days(1)) == [[0]]
+    with monkeypatch.context() as patch:
+        patch.setattr("recsys.features.backfill.FEATURE_HASH", "0123456789abcdef")
+        assert run(warehouse, days(1)) == [[0]]
+    assert run(warehouse, days(1)) == [[0]]
+
+
 def test_the_order_of_arrival_does_not_matter(warehouse: Warehouse, spark: SparkSession, tmp_path: Path) -> None:
     from recsys.io import Warehouse as Other
 

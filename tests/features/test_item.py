@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from recsys.errors import BundleError
 from recsys.features.definitions import ITEM_FEATURES, names
 from recsys.features.history import Points
-from recsys.features.item import ItemSnapshot, Tiles, from_table, item_features
+from recsys.features.item import Crowd, ItemSnapshot, Tiles, from_table, item_features
 from tests.features import oracle
 from tests.features.logs import AT, events
 from tests.features.oracle import ENGAGED, NAMES, Event, S
@@ -46,7 +46,9 @@ def test_equals_oracle(log: list[Event], width: int, shift: int, price: int | No
     points = Points(start=tiles.offsets[:-1], end=tiles.offsets[1:], at=np.full(4, at))
     first = [min((e.time // HOUR * HOUR for e in log if e.item == item), default=at) for item in items]
     prices = np.full(4, np.nan if price is None else price)
-    values = item_features(tiles, points, NAMES, ENGAGED, prices, np.asarray(first, dtype=np.int64))
+    engaged = sorted(e.time // width * width for e in log if e.item is not None and e.behaviour in ENGAGED)
+    everyone = Crowd(tile=np.asarray(engaged, dtype=np.int64), events=np.ones(len(engaged), dtype=np.int64))
+    values = item_features(tiles, points, NAMES, ENGAGED, prices, np.asarray(first, dtype=np.int64), everyone)
     assert tuple(values) == names(ITEM_FEATURES)
     for row, item in enumerate(items):
         wanted = oracle.item_values(log, item, at, price)
