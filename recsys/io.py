@@ -17,7 +17,6 @@ from py4j.java_gateway import JavaObject
 from pyspark.sql import Column as SparkColumn
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.types import StructType
 
 from recsys.errors import NoDataError
 from recsys.tables import BATCHES, Table
@@ -105,12 +104,8 @@ class Warehouse:
         present = set(self._snapshot(table).schema().fieldNames())
         lacking = [column for column in table.columns if column.name not in present]
         if lacking:
-            added = StructType.fromDDL(", ".join(f"`{column.name}` {column.type}" for column in lacking))
-            for column, meaning in zip(added, (column.meaning for column in lacking), strict=True):
-                column.metadata["comment"] = meaning
-            nothing: list[tuple[()]] = []
-            empty = self.spark.createDataFrame(nothing, added)
-            empty.write.format("delta").mode("append").option("mergeSchema", "true").save(self.path(table))
+            added = ", ".join(f"`{column.name}` {column.type} COMMENT {_quoted(column.meaning)}" for column in lacking)
+            self.spark.sql(f"ALTER TABLE delta.`{self.path(table)}` ADD COLUMNS ({added})")
 
     def version(self, table: Table) -> int:
         """The table's newest Delta version."""
@@ -208,3 +203,7 @@ def newest(rows: DataFrame, key: Iterable[str]) -> DataFrame:
     """The row of the highest (epoch, batch) for each key."""
     whole: SparkColumn = F.max_by(F.struct(*rows.columns), F.struct(*VERSION)).alias("row")
     return rows.groupBy(*key).agg(whole).select("row.*")
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
