@@ -121,7 +121,7 @@ def test_a_predicate_replaces_only_what_matches(spark: SparkSession, warehouse: 
 
 
 def test_a_table_of_an_earlier_release_gets_the_new_columns(spark: SparkSession, warehouse: Warehouse) -> None:
-    grown = OTHERS.extended((Column(name="b", type="array<double>", meaning="it's new"),))
+    grown = THINGS.extended((Column(name="b", type="array<double>", meaning="it's new"),))
     warehouse.write(OTHERS, spark.createDataFrame([("old", 1)], OTHERS.ddl), commit(0))
     for batch in (1, 2):
         rows = spark.createDataFrame([(f"new {batch}", 2, [0.5])], grown.ddl)

@@ -26,6 +26,17 @@ from recsys.tables import EVENTS, EXAMPLES, ITEM_FEATURES, ITEMS
 
 JOB = "train_ranker"
 UTC = pa.timestamp("us", tz="UTC")
+SCHEMA = pa.schema(
+    {
+        "request_id": pa.string(),
+        "user_id": pa.string(),
+        "item_id": pa.string(),
+        "at": UTC,
+        "label": pa.float32(),
+        "draw_chance": pa.float64(),
+        "features": pa.list_(pa.float32()),
+    }
+)
 
 
 def write_examples(warehouse: Warehouse, settings: Settings, steps: Sequence[Step]) -> dict[str, int]:
@@ -62,9 +73,9 @@ def read_examples(view: View, first: datetime, last: datetime) -> Examples:
     """
     days = F.col("day").between(F.lit(first.date()), F.lit(last.date()))
     files = [unquote(urlparse(file).path) for file in view.read(EXAMPLES).where(days).inputFiles()]
-    columns = ["request_id", "user_id", "item_id", "at", "label", "draw_chance", "features"]
-    table = ds.dataset(files, format="parquet").to_table(columns=columns) if files else pa.table({"at": []})
-    at = table["at"].cast(UTC)
+    # With its schema: a file that an earlier release wrote may lack a column, which is NULL there.
+    table = ds.dataset(files, schema=SCHEMA, format="parquet").to_table() if files else SCHEMA.empty_table()
+    at = table["at"]
     table = table.filter(pc.and_(pc.greater_equal(at, pa.scalar(first, UTC)), pc.less(at, pa.scalar(last, UTC))))
     if not table.num_rows:
         raise NoDataError(f"table 'examples' has no row in [{first}, {last}). Stream events of that time first.")
@@ -76,7 +87,7 @@ def read_examples(view: View, first: datetime, last: datetime) -> Examples:
         x=np.ascontiguousarray(flat.reshape(table.num_rows, -1), dtype=np.float32),
         y=table["label"].to_numpy().astype(np.float32),
         request=request,
-        at=table["at"].cast(UTC).cast(pa.int64()).to_numpy(),
+        at=table["at"].cast(pa.int64()).to_numpy(),
         user=user,
         offset=np.log(pc.fill_null(table["draw_chance"], 1.0).to_numpy()).astype(np.float32),
     )
