@@ -12,7 +12,7 @@ from typing import Literal
 
 from recsys import tables
 
-Entity = Literal["user", "item", "pair"]
+Entity = Literal["user", "item", "request", "pair"]
 Default = int | float | bool | None
 
 SEMANTICS = 1  # raise it when a computation changes and its declaration does not: older models no longer fit then
@@ -37,7 +37,7 @@ class Feature:
 
     @property
     def name(self) -> str:
-        """Derived name, such as `view_count_7d`; item and pair features carry their entity as a prefix."""
+        """Derived name, such as `view_count_7d`; all but user features carry their entity as a prefix."""
         prefix = "" if self.entity == "user" else self.entity
         return "_".join(part for part in (prefix, self.of, self.operation, self.window, self.reference) if part)
 
@@ -169,6 +169,17 @@ ITEM_FEATURES: tuple[Feature, ...] = (
     _trend("item", "1d", "7d"),
 )
 
+REQUEST_FEATURES: tuple[Feature, ...] = (
+    Feature(
+        entity="request",
+        operation="is_ahead",
+        unit="flag",
+        type="boolean",
+        default=False,
+        meaning="the list is made ahead, to be looked at within a day, as the nightly ones are; else at once",
+    ),
+)
+
 PAIR_FEATURES: tuple[Feature, ...] = (
     _count("pair", "engaged"),
     _count("pair", "purchase"),
@@ -224,6 +235,6 @@ def feature_hash(features: tuple[Feature, ...]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-FEATURE_HASH = feature_hash(USER_FEATURES + ITEM_FEATURES + PAIR_FEATURES)
+FEATURE_HASH = feature_hash(USER_FEATURES + ITEM_FEATURES + REQUEST_FEATURES + PAIR_FEATURES)
 USER_PROFILES_FULL = tables.USER_PROFILES.extended(columns(USER_FEATURES))
 ITEM_FEATURES_FULL = tables.ITEM_FEATURES.extended(columns(ITEM_FEATURES))

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import sys
 
-from recsys.features.definitions import FEATURE_HASH, ITEM_FEATURES, PAIR_FEATURES, USER_FEATURES, Feature
+from recsys.features.definitions import (
+    FEATURE_HASH,
+    ITEM_FEATURES,
+    PAIR_FEATURES,
+    REQUEST_FEATURES,
+    USER_FEATURES,
+    Feature,
+)
 
 HEAD = f"""# Features
 
@@ -24,6 +31,7 @@ Written by `python -m recsys.features.docs > docs/features.md`; do not edit. Def
 SECTIONS = (
     ("User features", "Columns of `user_profiles` and inputs of the ranker.", USER_FEATURES),
     ("Item features", "Columns of `item_features` and of the item snapshot; inputs of the ranker.", ITEM_FEATURES),
+    ("Request features", "Of the list that is asked for; inputs of the ranker.", REQUEST_FEATURES),
     ("Pair features", "Of a user and an item at t; inputs of the ranker.", PAIR_FEATURES),
 )
 

@@ -1,4 +1,4 @@
-"""The ranker's input: user, item and pair features of (point, item) pairs, one row each. NumPy only.
+"""The ranker's input: user, item, request and pair features of (point, item) pairs, one row each. NumPy only.
 
 Shape letters: E behaviours, P points, M pairs, C items of the history's dictionary, Fi item features, F all features.
 """
@@ -8,18 +8,18 @@ from __future__ import annotations
 import numpy as np
 
 from recsys.config import FeatureSettings
-from recsys.features.definitions import ITEM_FEATURES, LAST, PAIR_FEATURES, USER_FEATURES, names
+from recsys.features.definitions import ITEM_FEATURES, LAST, PAIR_FEATURES, REQUEST_FEATURES, USER_FEATURES, names
 from recsys.features.embedded import Embedded
 from recsys.features.history import F32, F64, I32, I64, Histories, Points
 from recsys.features.user import ratio, user_features
-from recsys.features.windows import SECOND, by_code, known
+from recsys.features.windows import SECOND, Bool, by_code, known
 
 ITEM_PRICE = names(ITEM_FEATURES).index("item_price_minor")
 
 
 def feature_names() -> tuple[str, ...]:
-    """The F names of `pair_matrix`'s columns: user, item, then pair features; `pair_similarity` is the last."""
-    return names(USER_FEATURES + ITEM_FEATURES + PAIR_FEATURES)
+    """The F names of `pair_matrix`'s columns: user, item, request and pair features; `pair_similarity` is last."""
+    return names(USER_FEATURES + ITEM_FEATURES + REQUEST_FEATURES + PAIR_FEATURES)
 
 
 def pair_matrix(
@@ -31,6 +31,7 @@ def pair_matrix(
     pair_item: I32,
     item_rows: F32,
     embedded: Embedded,
+    ahead: Bool,
     categories: I32 | None = None,
     pair_category: I32 | None = None,
 ) -> F32:
@@ -38,6 +39,7 @@ def pair_matrix(
 
     `pair_point` [M] indexes the points, `pair_item` [M] the dictionary `h.items` (-1: an item nobody here touched),
     `item_rows` [M, Fi] are the items' features in the order of ITEM_FEATURES, `embedded` has what the encoder says.
+    `ahead` [P] tells which points' lists are made ahead.
     `categories` [C] gives the category code of each dictionary item and `pair_category` [M] of each pair (-1: unknown);
     without both the features of the pair's category are unknown. Values are plain: scaling belongs to the ranker.
     """
@@ -66,7 +68,8 @@ def pair_matrix(
         "pair_similarity": embedded.similarity,
     }
     pairs = np.stack([np.asarray(values[name], dtype=np.float32) for name in names(PAIR_FEATURES)], axis=1)
-    return np.concatenate([block[pair_point], item_rows.astype(np.float32), pairs], axis=1)
+    asked = ahead.astype(np.float32)[pair_point, None]
+    return np.concatenate([block[pair_point], item_rows.astype(np.float32), asked, pairs], axis=1)
 
 
 def _matches(h: Histories, p: Points, codes: I32, pair_point: I64, pair_code: I32) -> tuple[I64, I64, I64]:

@@ -54,8 +54,12 @@ def measure(
     ranker: Scorer,
     index: ItemIndex,
     settings: Settings,
+    *,
+    ahead: bool,
 ) -> pa.Table:
     """Rows of timesplit.PARTIAL for the recommender, for its embedding alone, for `pools` and for `batch.others`.
+
+    `ahead`: the lists are made for the day to come, not for the moment.
 
     All lists obey the same rules: nothing that the user has seen, nothing out of stock. A baseline may offer an item
     that the snapshot lacks: it is newer than the snapshot.
@@ -77,6 +81,7 @@ def measure(
             settings.features,
             sizes,
             index,
+            ahead=ahead,
         )
         lists[name] = found.items.padded(PLACES)
     for name, pool in pools.items():

@@ -53,7 +53,16 @@ def _ndcg(models: Models, batch: pa.RecordBatch, settings: Settings) -> F64:
     topn = settings.topn.model_copy(update={"n": PLACES})
     index = models.index
     found = recommend(
-        history, at, models.encoder, models.ranker, index.snapshot, behaviours, settings.features, topn, index
+        history,
+        at,
+        models.encoder,
+        models.ranker,
+        index.snapshot,
+        behaviours,
+        settings.features,
+        topn,
+        index,
+        ahead=True,
     )
     wanted = ragged_codes(index, codes_beyond(index, [truth.flatten().unique().to_pylist()]), truth)
     return ndcg_at(hits(found.items.padded(PLACES), wanted), wanted.lengths, PLACES)

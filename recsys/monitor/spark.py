@@ -57,7 +57,7 @@ def evaluate_frozen(
         WEEK: popularity_lists(events, [first], timedelta(days=7), settings),
     }
     requests = frozen_requests(events, day, settings)
-    return _evaluate(requests, pools, [(first, paths)], settings, FROZEN, others or {})
+    return _evaluate(requests, pools, [(first, paths)], settings, FROZEN, others or {}, ahead=True)
 
 
 def frozen_requests(events: DataFrame, day: date, settings: Settings) -> DataFrame:
@@ -93,7 +93,7 @@ def evaluate_streaming(events: DataFrame, day: date, snapshots: Snapshots, setti
         FROZEN: popularity_lists(events, [first], window, settings),
         ROLLING: popularity_lists(events, moments, window, settings),
     }
-    return _evaluate(_with_history(requests, events, settings), pools, snapshots, settings, ROLLING, {})
+    return _evaluate(_with_history(requests, events, settings), pools, snapshots, settings, ROLLING, {}, ahead=False)
 
 
 def popularity_lists(events: DataFrame, moments: Sequence[datetime], window: timedelta, settings: Settings) -> Pool:
@@ -159,6 +159,8 @@ def _evaluate(
     settings: Settings,
     versus: str,
     others: Mapping[str, DataFrame],
+    *,
+    ahead: bool,
 ) -> DataFrame:
     for number, lists in enumerate(others.values()):
         renamed = lists.select("user_id", F.col("items").alias(f"other_{number}"))
@@ -166,7 +168,7 @@ def _evaluate(
     columns = [f"other_{number}" for number in range(len(others))]
     rows = requests.select("user", "at", "recent", "truth", *columns).sortWithinPartitions("at")
     moments = np.asarray([micros(moment) for moment, _ in snapshots], dtype=np.int64)
-    task = partial(_measured, moments, [paths for _, paths in snapshots], pools, tuple(others), settings)
+    task = partial(_measured, moments, [paths for _, paths in snapshots], pools, tuple(others), settings, ahead)
     return rows.mapInArrow(task, PARTIAL).repartition(1).mapInArrow(partial(_finished, versus), RESULT)
 
 
@@ -176,6 +178,7 @@ def _measured(
     pools: Mapping[str, Pool],
     others: Sequence[str],
     settings: Settings,
+    ahead: bool,
     batches: Batches,
 ) -> Batches:
     for batch in batches:
@@ -185,7 +188,8 @@ def _measured(
             models = load_models(paths[number])
             part = batch.filter(pa.array(newest == number))
             asked = _batch(part, others, settings)
-            yield from measure(asked, pools, models.encoder, models.ranker, models.index, settings).to_batches()
+            table = measure(asked, pools, models.encoder, models.ranker, models.index, settings, ahead=ahead)
+            yield from table.to_batches()
 
 
 def _batch(rows: pa.RecordBatch, others: Sequence[str], settings: Settings) -> Batch:

@@ -54,6 +54,7 @@ class Requests:
 
     user: I64  # [P] index of the user
     at: I64  # [P] microseconds since 1970 UTC
+    ahead: Bool  # [P] asked for up to a day before the label
     request: I64  # [M] index of the pair's request, ascending
     item: pa.Array  # [M] item ids
     item_rows: F32  # [M, Fi] item features at the last full hour before `at`
@@ -102,6 +103,7 @@ def features(
         pair_item=pc.fill_null(pc.index_in(r.item, value_set=pa.array(h.items, r.item.type)), -1).to_numpy(),
         item_rows=r.item_rows,
         embedded=embedded(encoder, h, points, vectors, r.request, numbers, cosine),
+        ahead=r.ahead,
         categories=r.categories,
         pair_category=r.pair_category,
     )

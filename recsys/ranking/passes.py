@@ -119,6 +119,7 @@ def labelled(
                 [both.dictionary.take(pa.array(pairs.item)), names_of.take(pa.array(near.item))]
             ),
             "at": pa.array(at, UTC),
+            "ahead": pa.array(~shown & (moment < log.time)[row]),
             "label": pa.array(positive.astype(np.float32)),
             "target": names.take(pa.array(behaviour, mask=~positive)),
             "draw_chance": pa.array(np.concatenate([pairs.chance, near.chance]), from_pandas=True),
@@ -151,6 +152,7 @@ def featured(table: pa.Table, encoder: Encoder, settings: Settings) -> pa.Table:
     r = Requests(
         user=users[is_pair][first],
         at=_micros(asked["event_time"])[first],
+        ahead=asked["ahead"].to_numpy()[first],
         request=request,
         item=asked["item_id"].combine_chunks(),
         item_rows=_item_rows(asked["item_row"].combine_chunks()),

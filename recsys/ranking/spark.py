@@ -24,7 +24,8 @@ from recsys.tables import EXAMPLES, RECENT_FIELDS
 
 Pass = Callable[[Batches], Iterator[pa.RecordBatch]]
 PAIRS = (
-    "user_id string, request_id string, item_id string, at timestamp, label float, target string, draw_chance double"
+    "user_id string, request_id string, item_id string, at timestamp, ahead boolean, label float, target string, "
+    "draw_chance double"
 )
 WIDE = 100  # times ranker.pool: items of the pool that no hour is asked of
 FEATURED = (
@@ -152,6 +153,7 @@ def _together(history: DataFrame, pairs: DataFrame) -> DataFrame:
         F.col("request_id").alias("event_id"),
         F.col("target").alias("behaviour"),
         "item_id",
+        "ahead",
         "label",
         "draw_chance",
         "item_row",

@@ -57,6 +57,8 @@ def recommend(
     feature_settings: FeatureSettings,
     topn_settings: TopNSettings,
     index: ItemIndex | None = None,
+    *,
+    ahead: bool = False,
 ) -> TopN:
     """The N best items for each of U users at the times `at` ([U] or one, microseconds since 1970 UTC).
 
@@ -66,9 +68,10 @@ def recommend(
     scores by ascending item. Without a ranker it is the cosine; where the user or the item has no vector it lies in
     [-2, -1] and falls with popularity, so that such items come last.
 
-    `index` is what `build_index(encoder, snapshot)` gives: pass it where the function is called more than once. Memory
-    beyond input, vectors [U, D] and output is that of one block of BLOCK_USERS users. Raises BundleError: the ranker
-    was trained with other features than this version computes.
+    `ahead` tells the ranker that the lists are made for the day to come and not for the moment. `index` is what
+    `build_index(encoder, snapshot)` gives: pass it where the function is called more than once. Memory beyond input,
+    vectors [U, D] and output is that of one block of BLOCK_USERS users. Raises BundleError: the ranker was trained with
+    other features than this version computes.
     """
     if ranker is not None and tuple(ranker.names) != feature_names():
         raise BundleError(_misfit(set(ranker.names), set(feature_names())))
@@ -79,6 +82,7 @@ def recommend(
         behaviours=behaviours,
         features=feature_settings,
         topn=topn_settings,
+        ahead=ahead,
     )
     vectors = encoder.encode(h, at_end(h, at))  # [U, D]
     moments = np.broadcast_to(np.asarray(at, dtype=np.int64), (h.users,))
@@ -95,6 +99,7 @@ class _Job:
     behaviours: tuple[str, ...]
     features: FeatureSettings
     topn: TopNSettings
+    ahead: bool
 
 
 def _block(job: _Job, h: Histories, at: I64, vectors: F32, rows: I64) -> TopN:
@@ -160,6 +165,7 @@ def _features(job: _Job, h: Histories, at: I64, rows: I64, candidates: Candidate
         pair_item=local[item],
         item_rows=index.snapshot.features[item],
         embedded=embedded(job.encoder, h, points, users, pair_point, index.number[item], similarity),
+        ahead=np.full(h.users, job.ahead),
         categories=np.append(index.category, np.int32(-1))[rows],
         pair_category=index.category[item],
     )

@@ -60,11 +60,12 @@ def load_models(paths: ModelPaths) -> Models:
 
 
 def recommend_users(profiles: DataFrame, paths: ModelPaths, bundle: str, at: datetime, settings: Settings) -> DataFrame:
-    """Each user's Top-N at the moment `at` (with its zone): columns of tables.RECOMMENDATIONS without epoch and batch.
+    """Each user's Top-N, made at the moment `at` (with its zone) for the day to come.
 
-    `profiles` has user_id and recent (tables.USER_PROFILES), one row a user; an empty or NULL `recent` is a cold user.
-    `bundle` is written into each row. `made_by` is the host and process that ran the model: an executor's, never the
-    driver's. Memory of a worker: models, index, one Arrow batch of profiles and `recommend`'s block.
+    Columns are those of tables.RECOMMENDATIONS without epoch and batch. `profiles` has user_id and recent
+    (tables.USER_PROFILES), one row a user; an empty or NULL `recent` is a cold user. `bundle` is written into each row.
+    `made_by` is the host and process that ran the model: an executor's, never the driver's. Memory of a worker: models,
+    index, one Arrow batch of profiles and `recommend`'s block.
     """
     return profiles.select("user_id", "recent").mapInArrow(partial(_lists, paths, bundle, micros(at), settings), SCHEMA)
 
@@ -84,6 +85,7 @@ def _lists(paths: ModelPaths, bundle: str, at: int, settings: Settings, batches:
             settings.features,
             settings.topn,
             models.index,
+            ahead=True,
         )
         rows = batch.num_rows
         columns = [

@@ -9,6 +9,7 @@ from recsys.features.definitions import (
     ITEM_FEATURES,
     ITEM_FEATURES_FULL,
     PAIR_FEATURES,
+    REQUEST_FEATURES,
     USER_FEATURES,
     USER_PROFILES_FULL,
     feature_hash,
@@ -16,7 +17,7 @@ from recsys.features.definitions import (
 )
 from recsys.features.pairs import feature_names
 
-ALL = USER_FEATURES + ITEM_FEATURES + PAIR_FEATURES
+ALL = USER_FEATURES + ITEM_FEATURES + REQUEST_FEATURES + PAIR_FEATURES
 
 
 def test_names_are_derived() -> None:

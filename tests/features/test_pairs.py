@@ -44,6 +44,7 @@ def _matrix(h: Histories, at: int, pairs: list[tuple[int, str, int | None]]) -> 
         pair_item=np.asarray([local.get(item, -1) for _, item, _ in pairs], dtype=np.int32),
         item_rows=rows,
         embedded=_embedded(len(pairs)),
+        ahead=np.arange(h.users) % 2 == 1,
         categories=np.asarray([code(item) for item in h.items], dtype=np.int32),
         pair_category=np.asarray([code(item) for _, item, _ in pairs], dtype=np.int32),
     )
@@ -70,13 +71,14 @@ def test_equals_oracle(log: list[Event], at: int, pairs: list[tuple[int, str, in
         head = [users[name][point] for name in names(USER_FEATURES)]
         np.testing.assert_array_equal(row[: len(head)], np.asarray(head, dtype=np.float32))
         assert row[len(head)] == 7
+        assert row[feature_names().index("request_is_ahead")] == point % 2
 
 
 def test_without_categories_the_share_is_unknown() -> None:
     h = oracle.histories([[Event("1", "u", 5, "view", "a")]])
     rows = np.zeros((1, len(ITEM_FEATURES)), dtype=np.float32)
     zero = np.zeros(1, dtype=np.int64)
-    found = pair_matrix(h, at_end(h, 9), NAMES, SETTINGS, zero, zero.astype(np.int32), rows, _embedded(1))
+    found = pair_matrix(h, at_end(h, 9), NAMES, SETTINGS, zero, zero.astype(np.int32), rows, _embedded(1), zero > 0)
     assert np.isnan(found[0, feature_names().index("pair_category_share")])
     assert found[0, feature_names().index("pair_engaged_count")] == 1
 

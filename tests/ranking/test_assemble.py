@@ -32,6 +32,7 @@ def requests(user: list[int], at: list[int], pairs: list[tuple[int, str, bool]])
     return Requests(
         user=np.asarray(user, dtype=np.int64),
         at=np.asarray(at, dtype=np.int64) * S,
+        ahead=np.zeros(len(at), dtype=np.bool_),
         request=np.asarray(request, dtype=np.int64),
         item=pa.array(item),
         item_rows=np.zeros((len(pairs), len(ITEM_FEATURES)), dtype=np.float32),

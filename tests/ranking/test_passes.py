@@ -39,6 +39,7 @@ BOTH = pa.schema(
         ("price_minor", pa.int64()),
         ("quantity", pa.int64()),
         ("value", pa.float64()),
+        ("ahead", pa.bool_()),
         ("label", pa.float32()),
         ("draw_chance", pa.float64()),
         ("item_row", pa.list_(pa.float32())),
@@ -114,6 +115,7 @@ def test_a_share_of_the_targets_is_asked_for_at_some_moment_of_the_day_before(ne
     positive = found.filter(pc.equal(found["label"], 1))
     lag = 3 * day - positive["at"].cast(pa.int64()).to_numpy()
     assert abs((lag > 0).mean() - 0.25) < 4 * (0.25 * 0.75 / count) ** 0.5
+    assert positive["ahead"].to_pylist() == (lag > 0).tolist()
     assert lag.min() >= 0
     assert lag.max() < day
     assert abs(lag[lag > 0].mean() / day - 0.5) < 0.06
@@ -143,7 +145,7 @@ def test_a_share_of_the_targets_is_drawn_of_those_between_the_moments(newest_ite
 def test_pairs_get_features_as_of_their_request(newest_item: Encoder, seen: bool) -> None:
     row = [float(place) for place in range(len(ITEM_FEATURES))]
     view = {"user_id": "u", "kind": 0, "behaviour": "view", "quantity": 1}
-    pair = {"user_id": "u", "kind": 1, "event_id": "r", "event_time": 3 * S, "label": 0.0}
+    pair = {"user_id": "u", "kind": 1, "event_id": "r", "event_time": 3 * S, "ahead": True, "label": 0.0}
     both = table(
         BOTH,
         view | {"event_id": "1", "event_time": 1 * S, "item_id": "a", "category": "x"},
@@ -170,6 +172,7 @@ def test_pairs_get_features_as_of_their_request(newest_item: Encoder, seen: bool
     ]
     one, two = (dict(zip(feature_names(), r["features"], strict=True)) for r in rows[:2])
     assert (one["engaged_count"], one["search_count_1d"], one["recency_s"]) == (2, 1, 1)
+    assert one["request_is_ahead"] == 1
     assert one["pair_category_share"] == 0.5
     assert two["pair_category_share"] == 0.0
     assert [one[f.name] for f in ITEM_FEATURES] == row
