@@ -126,6 +126,26 @@ def test_the_ranker_decides_among_neighbours_and_popular_items() -> None:
     assert found.reason.to_pylist() == ["popular in the last day", "popular in the last day", "because you viewed One"]
 
 
+class AgainstTheCrowd(ByPopularity):
+    """The same, turned round for lists that are made ahead."""
+
+    def score(self, x: F32, /) -> F32:
+        turned: F32 = super().score(x) * (1 - 2 * x[:, self.names.index("request_is_ahead")])
+        return turned
+
+
+def test_the_ranker_knows_whether_lists_are_made_ahead() -> None:
+    h = histories([("view", "i1"), ("purchase", "i0")], [])
+    sizes = TopNSettings(n=3, candidates=4, popular=2)
+    lists = [
+        listed(
+            recommend(h, AT, Circle(), AgainstTheCrowd(), snapshot(), BEHAVIOURS, FeatureSettings(), sizes, ahead=ahead)
+        )
+        for ahead in (False, True)
+    ]
+    assert lists == [[[6, 5, 3], [6, 5, 4]], [[2, 3, 5], [4, 5, 6]]]
+
+
 def test_an_item_of_both_sources_names_both() -> None:
     found = run(histories([("purchase", "i4")]), ByPopularity(), snapshot(), n=2)
     assert listed(found) == [[6, 5]]
