@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from delta.tables import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from recsys.errors import NoDataError
 from recsys.io import Accounting, Commit, Warehouse
@@ -122,13 +123,13 @@ def test_a_predicate_replaces_only_what_matches(spark: SparkSession, warehouse: 
 
 def test_a_table_of_an_earlier_release_gets_the_new_columns(spark: SparkSession, warehouse: Warehouse) -> None:
     grown = THINGS.extended((Column(name="b", type="array<double>", meaning="it's new"),))
-    warehouse.write(OTHERS, spark.createDataFrame([("old", 1)], OTHERS.ddl), commit(0))
+    warehouse.write(THINGS, things(spark, ("old", 1, 0)), commit(0))
     for batch in (1, 2):
-        rows = spark.createDataFrame([(f"new {batch}", 2, [0.5])], grown.ddl)
+        rows = things(spark, (f"new {batch}", 2, batch)).withColumn("b", F.array(F.lit(0.5)))
         warehouse.write(grown, rows, commit(batch))
-    warehouse.write(OTHERS, spark.createDataFrame([("old again", 3)], OTHERS.ddl), commit(3))  # by the earlier release
+    warehouse.write(THINGS, things(spark, ("old again", 3, 0)), commit(3))  # by the earlier release
     found = spark.read.format("delta").load(warehouse.path(grown))
-    assert values(found) == [("new 1", 2, [0.5]), ("new 2", 2, [0.5]), ("old", 1, None), ("old again", 3, None)]
+    assert values(found.select("id", "b")) == [("new 1", [0.5]), ("new 2", [0.5]), ("old", None), ("old again", None)]
     assert found.schema["b"].metadata["comment"] == "it's new"
 
 

@@ -62,7 +62,7 @@ def answered(requests: pa.Table, paths: ModelPaths) -> dict[int, list[str]]:
     topn = SETTINGS.topn.model_copy(update={"n": 10})
     catalogue = models.index.snapshot
     names, features = tuple(SETTINGS.behaviours), SETTINGS.features
-    found = recommend(recent, MICROS, models.encoder, models.ranker, catalogue, names, features, topn)
+    found = recommend(recent, MICROS, models.encoder, models.ranker, catalogue, names, features, topn, ahead=True)
     lists = found.to_arrow(catalogue.items).to_pylist()
     return {
         user: [one["item_id"] for one in row] for user, row in zip(requests["user"].to_pylist(), lists, strict=True)

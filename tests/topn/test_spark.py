@@ -71,6 +71,7 @@ def test_equals_the_function_and_runs_on_executors(spark: SparkSession, paths: M
         tuple(SETTINGS.behaviours),
         SETTINGS.features,
         SETTINGS.topn,
+        ahead=True,
     ).to_arrow(models.index.snapshot.items)
     for user, (got, wanted) in enumerate(zip(found["items"].to_pylist(), expected.to_pylist(), strict=True)):
         # one batch or three: sums of floats may differ in their last bits
