@@ -20,12 +20,15 @@ def main(context: Context) -> None:
     warehouse, settings = context.warehouse, context.settings
     view, started = warehouse.view(), datetime.now(timezone.utc)
     file = catalogue.catalogue_file(context.mapping, settings.source, settings.catalogue)
-    if file:
-        now = catalogue.from_file(context.spark, context.mapping, file)
-    else:
-        now = catalogue.from_events(view.read(EVENTS))
     present = view.read(ITEMS) if view.has(ITEMS) else None
-    items = catalogue.changed(present, now, F.lit(started))
+    rows = (
+        catalogue.from_file(context.spark, context.mapping, file) if file else catalogue.from_events(view.read(EVENTS))
+    )
+    spec = context.mapping.catalogue
+    if file and spec and spec.changed:
+        items = catalogue.continued(present, rows)
+    else:
+        items = catalogue.changed(present, rows, F.lit(started))
     commit = warehouse.next_batch(JOB.name)
     version = warehouse.write(ITEMS, items, commit, mode="overwrite")
     warehouse.finish(commit, {ITEMS.name: version}, started)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 from pyspark.sql.functions import arrow_udf
 
@@ -34,7 +34,10 @@ def catalogue_file(mapping: Mapping, source: str, setting: str) -> str:
 
 
 def from_file(spark: SparkSession, mapping: Mapping, path: str) -> DataFrame:
-    """Items as the catalogue's file has them: `item_id`, ATTRIBUTES and `since`, one row an item."""
+    """Items as the catalogue's file has them: `item_id`, ATTRIBUTES and `since`.
+
+    One row an item, `since` its launch; where the mapping has `changed`, one row a change, `since` that moment.
+    """
     spec = mapping.catalogue
     if spec is None:
         raise ConfigError(f"mapping {mapping.name!r} has no `catalogue` section, but {path!r} was given. Add one.")
@@ -48,6 +51,7 @@ def from_file(spark: SparkSession, mapping: Mapping, path: str) -> DataFrame:
         "stock": spec.stock,
         "price_minor": spec.price.column if spec.price else "",
         "launched": spec.launched.column if spec.launched else "",
+        "changed": spec.changed.column if spec.changed else "",
     }
     for ours, column in wanted.items():
         if column and column not in names:
@@ -61,6 +65,8 @@ def _attributes(rows: DataFrame, spec: Catalogue) -> DataFrame:
     clean = arrow_udf(normalised_case, "string")
     scale = spec.price.scale if spec.price else 1.0
     stock = F.col("stock").try_cast("double")
+    launched = moment(F.col("launched"), spec.launched) if spec.launched else _never()
+    since = F.coalesce(moment(F.col("changed"), spec.changed), launched) if spec.changed else launched
     typed = rows.select(
         F.trim("item_id").alias("item_id"),
         F.replace("category", F.lit(spec.category_separator), F.lit("|")).alias("category"),
@@ -70,9 +76,9 @@ def _attributes(rows: DataFrame, spec: Catalogue) -> DataFrame:
         F.coalesce(F.col("sales_volume").try_cast("bigint"), F.lit(0)).alias("sales_volume"),
         F.coalesce(stock > 0, F.lower("stock") != "false", F.lit(True)).alias("in_stock"),
         F.lit(None).cast("array<float>").alias("vector"),
-        (moment(F.col("launched"), spec.launched) if spec.launched else _never()).alias("since"),
+        since.alias("since"),
     )
-    return typed.where(F.col("item_id") != "").dropDuplicates(["item_id"])
+    return typed.where(F.col("item_id") != "").dropDuplicates(["item_id", "since"] if spec.changed else ["item_id"])
 
 
 def from_events(events: DataFrame) -> DataFrame:
@@ -103,6 +109,25 @@ def from_events(events: DataFrame) -> DataFrame:
     )
 
 
+def continued(present: DataFrame | None, changes: DataFrame) -> DataFrame:
+    """The whole table where `changes` has a row of `item_id`, ATTRIBUTES and `since` for each change of an item.
+
+    A row holds until the item's next one; without `since`, from the beginning of time. What `present` has from before
+    an item's first row stays, and so do items that `changes` lacks: a file may hold the newest changes alone.
+    """
+    begun = changes.withColumn("valid_from", _beginning())
+    until = F.lead("valid_from").over(Window.partitionBy("item_id").orderBy("valid_from"))
+    spans = begun.select("item_id", *ATTRIBUTES, "valid_from", until.alias("valid_to"))
+    if present is None:
+        return spans
+    first = spans.groupBy("item_id").agg(F.min("valid_from").alias("first"))
+    before = present.join(first, "item_id", "left").where(
+        F.col("first").isNull() | (F.col("valid_from") < F.col("first"))
+    )
+    ended = before.withColumn("valid_to", F.least("valid_to", "first"))  # the least of what is not NULL
+    return ended.select(*ITEMS.names).unionByName(spans)
+
+
 def changed(present: DataFrame | None, now: DataFrame, moment: Column) -> DataFrame:
     """The whole table after the change: open rows that differ end at `moment`, and the new state begins there.
 
@@ -111,8 +136,7 @@ def changed(present: DataFrame | None, now: DataFrame, moment: Column) -> DataFr
     are brought up to date in place. An item that left the catalogue ends; one that comes back begins anew at `moment`.
     """
     if present is None:
-        first = F.coalesce("since", F.lit(BEGINNING).cast("timestamp"))
-        return now.select("item_id", *ATTRIBUTES, first.alias("valid_from"), _never().alias("valid_to"))
+        return now.select("item_id", *ATTRIBUTES, _beginning().alias("valid_from"), _never().alias("valid_to"))
     closed = present.where(F.col("valid_to").isNotNull())
     left = closed.select("item_id").distinct().withColumn("left", F.lit(True))
     old = present.where(F.col("valid_to").isNull()).alias("old")
@@ -136,6 +160,10 @@ def _equal(names: list[str]) -> Column:
     for name in names:
         equal = equal & F.col(f"old.{name}").eqNullSafe(F.col(f"now.{name}"))
     return equal
+
+
+def _beginning() -> Column:
+    return F.coalesce("since", F.lit(BEGINNING).cast("timestamp"))
 
 
 def _never() -> Column:

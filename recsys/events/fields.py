@@ -178,7 +178,7 @@ class Expand(Section):
 
 
 class Catalogue(Section):
-    """The catalogue's own file. Columns that are absent stay unknown."""
+    """The catalogue's own file: a row an item or, with `changed`, one for each change. Absent columns stay unknown."""
 
     format: Format
     item: str
@@ -190,3 +190,4 @@ class Catalogue(Section):
     sales: str = ""
     stock: str = ""
     launched: Time | None = None
+    changed: Time | None = Field(None, description="since when the row holds; it does until the item's next row")

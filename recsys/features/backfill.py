@@ -33,22 +33,28 @@ class Day:
     hash: int
 
 
-def digests(events: DataFrame, days: Sequence[date]) -> list[Day]:
-    """For each of `days`, count and order-free hash of the events that it rests on.
+def digests(events: DataFrame, items: DataFrame, days: Sequence[date]) -> list[Day]:
+    """For each of `days`, count and order-free hash of what it rests on.
 
-    These are the events of that day and the REACH days before it, and of all older ones each item's first hour, which
-    its age is counted from. Only the former are counted. The hash is of the feature definitions too, so that days which
-    an earlier release computed are computed again.
+    These are the events of that day and the REACH days before it, of all older ones each item's first hour, which its
+    age is counted from, and the catalogue's prices up to that day. Only the first are counted. The hash is of the
+    feature definitions too, so that days which an earlier release computed are computed again.
     """
     first, last = days[0] - timedelta(days=REACH), days[-1]
     inside = events.where(F.col("event_date").between(F.lit(first), F.lit(last)))
     counts = inside.groupBy("event_date").agg(F.count("*").alias("events"), _mixed("event_id"))
     found = {row["event_date"]: (row["events"], int(row["hash"])) for row in counts.collect()}  # one row a day
     past = events.where((F.col("event_date") <= F.lit(last)) & F.col("item_id").isNotNull())
-    items = past.groupBy("item_id").agg(F.min("event_time").alias("time"), F.min("event_date").alias("day"))
-    births = items.groupBy("day").agg(_mixed("item_id", F.date_trunc("hour", "time")))
-    born = {row["day"]: int(row["hash"]) for row in births.collect()}  # one row a day
-    return [_digest(day, found, born) for day in days]
+    first_seen = past.groupBy("item_id").agg(F.min("event_time").alias("time"))
+    born = _by_day(first_seen, "time", "item_id", F.date_trunc("hour", "time"))
+    opened = _by_day(items, "valid_from", "item_id", "valid_from", "price_minor")
+    closed = _by_day(items.where("valid_to IS NOT NULL"), "valid_to", "item_id", "valid_to")
+    return [_digest(day, found, born, (opened, closed)) for day in days]
+
+
+def _by_day(rows: DataFrame, time: str, *columns: str | Column) -> dict[date, int]:
+    hashed = rows.groupBy(F.to_date(time).alias("day")).agg(_mixed(*columns))
+    return {row["day"]: int(row["hash"]) for row in hashed.collect()}  # one row a day
 
 
 def _mixed(*columns: str | Column) -> Column:
@@ -56,9 +62,12 @@ def _mixed(*columns: str | Column) -> Column:
     return F.sum(F.xxhash64(*columns).cast("decimal(38,0)")).alias("hash")
 
 
-def _digest(day: date, found: dict[date, tuple[int, int]], born: dict[date, int]) -> Day:
+def _digest(
+    day: date, found: dict[date, tuple[int, int]], born: dict[date, int], listed: Sequence[dict[date, int]]
+) -> Day:
     parts = [found.get(day - timedelta(days=back), (0, 0)) for back in range(REACH + 1)]
     older = sum(mixed for at, mixed in born.items() if at < day - timedelta(days=REACH))
+    older += sum(mixed for spans in listed for at, mixed in spans.items() if at <= day)
     mixed = int(FEATURE_HASH, 16) + older + sum((back + 2) * part[1] for back, part in enumerate(parts))
     return Day(day=day, events=sum(part[0] for part in parts), hash=(mixed + 2**63) % 2**64 - 2**63)
 
@@ -67,7 +76,7 @@ def wanted(warehouse: Warehouse, days: Sequence[date]) -> list[Day]:
     """Of `days`, those with something to compute that `item_features` lacks or has computed from other events or
     definitions."""
     view = warehouse.view()
-    asked = digests(view.read(EVENTS), days)
+    asked = digests(view.read(EVENTS), view.read(ITEMS), days)
     covered: dict[date, tuple[int, int]] = {}
     if view.has(COVERAGE):
         rows = view.latest(COVERAGE).where(F.col("table") == ITEM_FEATURES.name)

@@ -18,6 +18,7 @@ Default = int | float | bool | None
 SEMANTICS = 1  # raise it when a computation changes and its declaration does not: older models no longer fit then
 CTR_PRIOR = (1, 20)  # clicks and impressions added to each item: a rate of 0.05 with the weight of 20 impressions
 SHARE_PRIOR = (0.5, 50.0)  # behaviours of an item and of all: an item without any is likely when all have few
+PRICE_WINDOW = "30d"  # how far back an item's price is compared with earlier ones
 LAST = 10  # newest behaviours that `pair_in_last_10` looks at
 
 
@@ -164,6 +165,13 @@ ITEM_FEATURES: tuple[Feature, ...] = (
         meaning=f"(clicks + {CTR_PRIOR[0]}) / (the larger of impressions and clicks + {CTR_PRIOR[1]}) in 7d",
     ),
     _real("item", "price_minor", "minor units", "list price valid at the hour"),
+    _real(
+        "item",
+        "price_ratio",
+        "log",
+        f"ln((list price + 1) / (highest list price from {PRICE_WINDOW} before it took effect + 1)); below 0: reduced",
+        PRICE_WINDOW,
+    ),
     _real("item", "age_s", "s", "time since the start of the hour with the item's first event"),
     _trend("item", "1h", "1d"),
     _trend("item", "1d", "7d"),

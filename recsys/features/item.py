@@ -5,7 +5,7 @@ Shape letters: I items, T tiles of single items, C tiles of all items together, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,14 +54,20 @@ def share(own: I64, total: I64) -> F64:
 
 
 def item_features(
-    t: Tiles, p: Points, behaviours: Sequence[str], engaged: Sequence[str], price: F64, first: I64, everyone: Crowd
+    t: Tiles,
+    p: Points,
+    behaviours: Sequence[str],
+    engaged: Sequence[str],
+    prices: Mapping[str, F64],
+    first: I64,
+    everyone: Crowd,
 ) -> dict[str, npt.NDArray[Any]]:
     """All ITEM_FEATURES at the points: name -> [P].
 
     `p` holds ranges of rows of `t` and hours (`at`); windows are [hour - w, hour). Exact where the hour lies on a
-    border of tiles, so tiles may be as wide as an hour. `price` [P] is the list price valid at the hour, NaN: unknown;
-    `first` [P] the start of the tile with the item's first event ever, at or after the hour: unknown. `everyone` counts
-    the engaged behaviours of all items.
+    border of tiles, so tiles may be as wide as an hour. `prices` are the features that come from the catalogue
+    (name -> [P], NaN: unknown); `first` [P] the start of the tile with the item's first event ever, at or after the
+    hour: unknown. `everyone` counts the engaged behaviours of all items.
     """
     high = first_after(t.tile, p.start, p.end, p.at - 1)
     rows = {name: select(t.behaviour == code) for code, name in enumerate(behaviours)}
@@ -79,7 +85,7 @@ def item_features(
     result: dict[str, npt.NDArray[Any]] = {
         "item_revenue_7d": count("purchase", "7d", t.revenue),
         "item_ctr_7d": ratio(clicks + CTR_PRIOR[0], np.maximum(shown, clicks) + CTR_PRIOR[1]),
-        "item_price_minor": price,
+        **prices,
         "item_age_s": np.where(first < p.at, (p.at - first) / SECOND, np.nan),
     }
     for f in ITEM_FEATURES:

@@ -22,6 +22,7 @@ from recsys.features.definitions import ITEM_FEATURES, ITEM_FEATURES_FULL, USER_
 from recsys.features.history import F64, I64, Points, at_end, from_arrow
 from recsys.features.item import Crowd, ItemSnapshot, Tiles, from_table
 from recsys.features.item import item_features as compute_item_features
+from recsys.features.listed import PRICES, described, priced
 from recsys.features.user import user_features
 from recsys.features.windows import Bool, first_after
 from recsys.tables import RECENT_FIELDS
@@ -105,8 +106,10 @@ def item_features(
         .groupBy("item_id")
         .agg(F.min("hour").alias("first"), F.array_sort(F.collect_list(F.when(inside, cell))).alias("tiles"))
     )
-    spans = items.groupBy("item_id").agg(
-        F.array_sort(F.collect_list(F.struct("valid_from", "valid_to", "price_minor"))).alias("spans")
+    spans = (
+        priced(items)
+        .groupBy("item_id")
+        .agg(F.array_sort(F.collect_list(F.struct("valid_from", "valid_to", *PRICES))).alias("spans"))
     )
     joined = tiles.join(spans, "item_id", "full_outer").crossJoin(asked).crossJoin(everyone)
     task = partial(_item_rows, tuple(settings.behaviours), settings.engaged(), whole_catalogue)
@@ -159,10 +162,10 @@ def _item_slice(
     )
     each = np.repeat(np.arange(batch.num_rows), len(hours))
     at = np.tile(hours, batch.num_rows)
-    price, listed = _listed(batch, each, at)
+    prices, listed = _listed(batch, each, at)
     first = batch.column("first").cast(pa.int64()).fill_null(np.iinfo(np.int64).max)
     points = Points(start=offsets[:-1][each], end=offsets[1:][each], at=at)
-    values = compute_item_features(tiles, points, behaviours, engaged, price, first.to_numpy()[each], everyone)
+    values = compute_item_features(tiles, points, behaviours, engaged, prices, first.to_numpy()[each], everyone)
     keep = np.flatnonzero((values["item_event_count_7d"] > 0) | (listed & whole))
     moments = pa.array(at[keep], pa.int64()).cast(UTC_US)
     return pa.RecordBatch.from_arrays(
@@ -176,18 +179,18 @@ def _item_slice(
     )
 
 
-def _listed(batch: pa.RecordBatch, each: I64, at: I64) -> tuple[F64, Bool]:
-    """[P] list price at the hour (NaN: unknown), and whether the catalogue holds the item then."""
+def _listed(batch: pa.RecordBatch, each: I64, at: I64) -> tuple[dict[str, F64], Bool]:
+    """PRICES at the hour ([P] each, NaN: unknown), and whether the catalogue holds the item then."""
     spans, offsets = _flat(batch.column("spans"))
     opened = _micros(spans.field("valid_from"))
     closed = spans.field("valid_to").cast(pa.int64()).fill_null(np.iinfo(np.int64).max).to_numpy(zero_copy_only=False)
-    prices = spans.field("price_minor").cast(pa.float64()).to_numpy(zero_copy_only=False)
     row = first_after(opened, offsets[:-1][each], offsets[1:][each], at) - 1
     inside = row >= offsets[:-1][each]
     if not len(opened):
-        return np.full(len(at), np.nan), inside
+        return {name: np.full(len(at), np.nan) for name in PRICES}, inside
     listed = inside & (closed[row] > at)
-    return np.where(listed, prices[row], np.nan), listed
+    prices = {name: spans.field(name).to_numpy(zero_copy_only=False)[row] for name in PRICES}
+    return {name: np.where(listed, values, np.nan) for name, values in prices.items()}, listed
 
 
 def _flat(lists: pa.ListArray) -> tuple[pa.StructArray, I64]:
@@ -206,15 +209,13 @@ def snapshot(features: DataFrame, items: DataFrame, at: datetime) -> ItemSnapsho
     in memory, so a catalogue that the driver could not hold could not be served either. An item without a row in
     `features` gets each feature's default. NoDataError: the catalogue holds no item at that time.
     """
-    moment = F.lit(at)
-    valid = items.where((F.col("valid_from") <= moment) & (F.col("valid_to").isNull() | (F.col("valid_to") > moment)))
-    known = features.where(F.col("hour") == moment).drop("hour", "day", "item_price_minor")
-    filled: dict[str, bool | float | int | str] = {f.name: f.default for f in ITEM_FEATURES if f.default is not None}
-    rows = (
-        valid.join(known, "item_id", "left")
-        .fillna(filled)
-        .withColumns({"item_price_minor": F.col("price_minor"), "in_stock": F.coalesce("in_stock", F.lit(True))})
-        .select("item_id", "price_minor", "category", "title", "in_stock", *(f.name for f in ITEM_FEATURES))
+    rows = described(items.select("item_id").distinct().withColumn("hour", F.lit(at)), items, features).select(
+        "item_id",
+        "price_minor",
+        "category",
+        "title",
+        F.coalesce("in_stock", F.lit(True)).alias("in_stock"),
+        *(f.name for f in ITEM_FEATURES),
     )
     table = rows.toArrow()
     if not table.num_rows:

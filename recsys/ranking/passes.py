@@ -181,13 +181,9 @@ def _micros(times: pa.ChunkedArray) -> I64:
 
 
 def _item_rows(rows: pa.ListArray) -> F32:
-    """[M, Fi] item features; NULL values become NaN, NULL rows the defaults: an item without events has no row."""
-    default = np.asarray([np.nan if f.default is None else f.default for f in ITEM_FEATURES], dtype=np.float32)
-    matrix = np.tile(default, (len(rows), 1))
-    present = pc.is_valid(rows).to_numpy(zero_copy_only=False)
-    flat = pc.fill_null(rows.flatten(), np.nan).to_numpy()
-    matrix[present] = flat.reshape(-1, len(default))
-    return matrix
+    """[M, Fi] item features; NULL values become NaN."""
+    flat: F32 = pc.fill_null(rows.flatten(), np.nan).to_numpy()
+    return flat.reshape(len(rows), len(ITEM_FEATURES))
 
 
 def _by_item(h: Histories, category: I32) -> I32:

@@ -18,6 +18,7 @@ from recsys.days import micros
 from recsys.encoder.spark import encoder_of_task
 from recsys.errors import ConfigError, NoDataError
 from recsys.features.definitions import ITEM_FEATURES
+from recsys.features.listed import described
 from recsys.ranking.examples import HOUR
 from recsys.ranking.passes import LAG, Batches, Chosen, featured, labelled, read_noise, whole_users
 from recsys.tables import EXAMPLES, RECENT_FIELDS
@@ -49,10 +50,10 @@ def build_examples(
 
     `events` are of tables.EVENTS and reach back before `first`, for histories; rows from `until` on are not read.
     `item_features` has a row for each item and hour (definitions.ITEM_FEATURES_FULL); a pair takes that of the last
-    full hour, and an item without a row has the features' defaults. `items` are of tables.ITEMS: a pair whose item the
-    catalogue did not hold by that hour is left out, as no list could have shown it, and `pair_category_share` has its
-    category from there. `encoder_path` is a folder that executors can read. About a `share` of the targets are used,
-    drawn by seed. Only the pools (ranker.pool items an hour) come to the driver.
+    full hour. `items` are of tables.ITEMS: a pair whose item the catalogue did not hold at that hour, or not in stock,
+    is left out, as no list could have shown it, and `pair_category_share` has its category from there. `encoder_path`
+    is a folder that executors can read. About a `share` of the targets are used, drawn by seed. Only the pools
+    (ranker.pool items an hour) come to the driver.
 
     Raises ConfigError: an empty range, or no target behaviour in the settings.
     """
@@ -103,12 +104,10 @@ def _targets(events: DataFrame, settings: Settings) -> DataFrame:
 
 
 def _described(pairs: DataFrame, items: DataFrame, item_features: DataFrame) -> DataFrame:
-    """The pairs whose item was in the catalogue at the last full hour, with its features of then."""
-    born = items.groupBy("item_id").agg(F.min("valid_from").alias("born"))
+    """The pairs whose item could be had at the last full hour, with its features of then."""
     row = F.array(*(F.col(f.name).cast("float") for f in ITEM_FEATURES)).alias("item_row")
-    counted = item_features.select("item_id", "hour", row)
-    hourly = pairs.withColumn("hour", F.date_trunc("hour", "at")).join(born, "item_id")
-    return hourly.where(F.col("born") <= F.col("hour")).join(counted, ["item_id", "hour"], "left")
+    hourly = described(pairs.withColumn("hour", F.date_trunc("hour", "at")), items, item_features)
+    return hourly.where(F.coalesce("in_stock", F.lit(True))).select(*pairs.columns, row)
 
 
 def _labelled(events: DataFrame, settings: Settings, pairing: Pass) -> DataFrame:

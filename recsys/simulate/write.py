@@ -80,28 +80,49 @@ def write_events(shop: Shop, path: Path, rows: r.Rows) -> None:
 
 
 def write_catalogue(shop: Shop, folder: Path, day: int) -> int:
-    """Write `catalogue.jsonl.gz`: all items launched until the end of `day`, as that day leaves them; returns how many.
+    """Write `catalogue.jsonl.gz`: the items launched until `day`, a line for each change of price or stock; how many.
 
-    `price` is what the item costs that day, in decimal major units; `sales` the pieces sold since its launch, expected
-    from its popularity; `stock` the pieces left, 0 where it is out; `launched` an ISO-8601 UTC time.
+    A line holds from the UTC time `changed` to the item's next one, or still holds. `price` is in decimal major units;
+    `sales` the pieces sold from its launch to the line's last day, expected from its popularity; `stock` the pieces
+    left, 0 where it is out; `launched` an ISO-8601 UTC time.
     """
-    now, items = today(shop, day), shop.items
-    share = np.exp(items.base) * shop.clusters.weight[items.cluster]
-    sold = share / share.sum() * shop.settings.events_per_day * SOLD_PER_LINE * np.maximum(day + 1 - items.launch, 0)
-    stock = np.where(now.available, 1 + (items.price * 7 + day) % 90, 0)
+    items = shop.items
     title, category, about = titles(shop), categories(shop), descriptions(shop)
-    listed = np.flatnonzero(items.launch <= day)
+    share = np.exp(items.base) * shop.clusters.weight[items.cluster]
+    daily = share / share.sum() * shop.settings.events_per_day * SOLD_PER_LINE
     lines = []
-    for i in listed.tolist():
-        launched = day_start(shop, int(items.launch[i]))
+    for i, since, until, price, stock in _changes(shop, day):
+        launched = int(items.launch[i])
         entry = {
-            "item": f"i{i:05d}", "category": category[i], "price": int(now.price[i]) / 100, "title": title[i],
-            "description": about[i], "sales": int(sold[i]), "stock": int(stock[i]),
-            "launched": f"{_date(launched)}T00:00:00Z",
+            "item": f"i{i:05d}", "category": category[i], "price": price / 100, "title": title[i],
+            "description": about[i], "sales": int(daily[i] * (until + 1 - launched)), "stock": stock,
+            "launched": _midnight(shop, launched), "changed": _midnight(shop, since),
         }  # fmt: skip
         lines.append(json.dumps(entry))
     replace_file(folder / "catalogue.jsonl.gz", gzip.compress(("\n".join(lines) + "\n").encode(), 6, mtime=0))
-    return len(listed)
+    return len(lines)
+
+
+def _changes(shop: Shop, last: int) -> Iterator[tuple[int, int, int, int, int]]:
+    """(item, first day, last day, price, stock) of each stretch of days up to `last` with one price and stock."""
+    open_: dict[int, tuple[int, int, int]] = {}
+    before = np.full(len(shop.items.launch), -1)  # price, negative where it is out
+    for day in range(1, last + 1):
+        now = today(shop, day)
+        state = np.where(shop.items.launch > day, -1, np.where(now.available, now.price, -now.price))
+        for i in np.flatnonzero(state != before).tolist():
+            if i in open_:
+                since, price, stock = open_[i]
+                yield i, since, day - 1, price, stock
+            left = 1 + (int(shop.items.price[i]) * 7 + day) % 90 if now.available[i] else 0
+            open_[i] = (min(day, int(shop.items.launch[i])) if i not in open_ else day, int(now.price[i]), left)
+        before = state
+    for i, (since, price, stock) in open_.items():
+        yield i, since, last, price, stock
+
+
+def _midnight(shop: Shop, day: int) -> str:
+    return f"{_date(day_start(shop, day))}T00:00:00Z"
 
 
 def write_truth(shop: Shop, folder: Path) -> None:

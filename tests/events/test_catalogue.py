@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 
 from recsys.config import parse
 from recsys.errors import ConfigError, NoDataError
-from recsys.events.catalogue import ATTRIBUTES, catalogue_file, changed, from_events, from_file, valid_at
+from recsys.events.catalogue import ATTRIBUTES, catalogue_file, changed, continued, from_events, from_file, valid_at
 from recsys.events.mapping import Mapping
 from recsys.tables import EVENTS, ITEMS
 
@@ -58,6 +58,22 @@ def test_from_a_file(spark: SparkSession, tmp_path: Path) -> None:
         "b": (None, None, None, 0, False, None),
         "c": ("Hut", "z", None, 0, False, at(3)),
     }
+
+
+def test_a_file_may_have_a_row_for_each_change(spark: SparkSession, tmp_path: Path) -> None:
+    spec = {**CATALOGUE, "changed": {"column": "at"}}
+    (tmp_path / "items.csv").write_text(
+        "sku,name,path,eur,sold,stock,since,at\n"
+        "a,A,x,2,0,1,2026-01-01,2026-01-02\n"
+        "a,A,x,1,0,1,2026-01-01,2026-01-03\n"
+        "a,A,x,1,0,1,2026-01-01,2026-01-03\n"
+        "b,B,x,1,0,1,2026-01-04,\n"
+        "c,C,x,1,0,0,,\n"
+    )
+    rows = from_file(spark, mapping(catalogue=spec), str(tmp_path / "items.csv")).collect()
+    found = sorted((row["item_id"], row["since"], row["price_minor"]) for row in rows if row["since"])
+    assert found == [("a", at(2), 200), ("a", at(3), 100), ("b", at(4), 100)]
+    assert [row["item_id"] for row in rows if not row["since"]] == ["c"]
 
 
 def test_what_a_file_lacks_is_said(spark: SparkSession, tmp_path: Path) -> None:
@@ -132,6 +148,31 @@ def test_spans_end_and_begin_where_something_changed(spark: SparkSession) -> Non
         ("b", 2, 1, at(6), None),
         ("c", 1, 1, at(1), at(6)),
         ("d", 1, 0, at(6), None),
+    ]
+
+
+def test_a_change_holds_until_the_next_one(spark: SparkSession) -> None:
+    first = continued(
+        None, state(spark, ("a", 1, 0, None), ("a", 2, 0, utc(3)), ("b", 5, 0, utc(2)), ("c", 7, 0, utc(1)))
+    )
+    known = [
+        ("a", 1, 0, datetime(1970, 1, 1), at(3)),
+        ("a", 2, 0, at(3), None),
+        ("b", 5, 0, at(2), None),
+        ("c", 7, 0, at(1), None),
+    ]
+    assert spans(first) == known
+    later = continued(
+        first, state(spark, ("a", 3, 0, utc(5)), ("a", 2, 0, utc(6)), ("b", 5, 0, utc(2)), ("d", 1, 0, utc(4)))
+    )
+    assert spans(later) == [
+        known[0],
+        ("a", 2, 0, at(3), at(5)),
+        ("a", 3, 0, at(5), at(6)),
+        ("a", 2, 0, at(6), None),
+        known[2],
+        known[3],  # the file does not name it: it goes on
+        ("d", 1, 0, at(4), None),
     ]
 
 

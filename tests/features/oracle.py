@@ -116,8 +116,10 @@ def _bot(seen: Sequence[Event], s: FeatureSettings) -> bool:
     return len(seen) >= s.bot_min_events and bool(gaps) and gaps[len(gaps) // 2] < s.bot_median_gap_s * S
 
 
-def item_values(log: Sequence[Event], item: str, hour: int, price: int | None) -> dict[str, Value]:
-    """All item features of one item at a whole hour."""
+def item_values(
+    log: Sequence[Event], item: str, hour: int, price: int | None, highest: int | None = None
+) -> dict[str, Value]:
+    """All item features of one item at a whole hour; `highest` is its highest price of late, if not the present one."""
     past = [e for e in log if e.item == item and e.time < hour]
 
     def count(window: str, *behaviours: str) -> int:
@@ -135,12 +137,19 @@ def item_values(log: Sequence[Event], item: str, hour: int, price: int | None) -
     values["item_revenue_7d"] = sum((e.price or 0) * e.quantity for e in bought)
     clicks, shown = count("7d", "click"), count("7d", "impression")
     values["item_ctr_7d"] = (clicks + 1) / (max(shown, clicks) + 20)
-    values["item_price_minor"] = price
+    values |= price_values(price, highest)
     first = min((e.time for e in past), default=None)
     values["item_age_s"] = None if first is None else (hour - first // (3600 * S) * 3600 * S) / S
     values["item_engaged_trend_1h_1d"] = (count("1h", *ENGAGED) + 1) / (count("1d", *ENGAGED) / 24 + 1)
     values["item_engaged_trend_1d_7d"] = (count("1d", *ENGAGED) + 1) / (count("7d", *ENGAGED) / 7 + 1)
     return values
+
+
+def price_values(price: int | None, highest: int | None = None) -> dict[str, Value]:
+    """The item features that come from the catalogue."""
+    top = price if highest is None else highest
+    ratio = None if price is None or top is None else math.log((price + 1) / (top + 1))
+    return {"item_price_minor": price, "item_price_ratio_30d": ratio}
 
 
 def pair_values(

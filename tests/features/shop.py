@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -49,13 +49,13 @@ def append_events(warehouse: Warehouse, log: Sequence[Event], batch: int) -> Non
     warehouse.finish(commit, {EVENTS.name: version}, datetime.now(timezone.utc), counts)
 
 
-def write_items(warehouse: Warehouse, prices: dict[str, int | None]) -> None:
-    """Commit a catalogue that was valid from the beginning."""
+def write_items(warehouse: Warehouse, prices: Mapping[str, int | None], since: int = 0, batch: int = 0) -> None:
+    """Commit a catalogue that was valid from `since`, microseconds since 1970 UTC."""
     from recsys.io import Commit
 
-    known = {"valid_from": EPOCH, "in_stock": True}
+    known = {"valid_from": moment(since), "in_stock": True}
     rows = [{"item_id": item, "price_minor": price, **known} for item, price in prices.items()]
     frame = warehouse.spark.createDataFrame([tuple(row.get(name) for name in ITEMS.names) for row in rows], ITEMS.ddl)
-    commit = Commit(query="catalogue", epoch=0, batch=0)
-    version = warehouse.write(ITEMS, frame.coalesce(1), commit)
+    commit = Commit(query="catalogue", epoch=0, batch=batch)
+    version = warehouse.write(ITEMS, frame.coalesce(1), commit, mode="overwrite")
     warehouse.finish(commit, {ITEMS.name: version}, datetime.now(timezone.utc))

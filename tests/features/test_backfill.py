@@ -177,6 +177,19 @@ def test_a_killed_run_goes_on_where_it_stopped(warehouse: Warehouse, monkeypatch
     assert [row["batch"] for row in batches] == [0, 1, 2]
 
 
+def test_a_price_that_becomes_known_makes_the_days_from_then_on_wanted_again(warehouse: Warehouse) -> None:
+    from recsys.features.backfill import wanted
+
+    append_events(warehouse, log(3, 0, 6), 0)
+    run(warehouse, days(6))
+    assert wanted(warehouse, days(6)) == []
+    write_items(warehouse, PRICES, since=START + 4 * DAY, batch=1)
+    assert [(one.day - FIRST).days for one in wanted(warehouse, days(6))] == list(range(6))  # gone from the days before
+    run(warehouse, days(6))
+    write_items(warehouse, {**PRICES, "a": 1}, since=START + 4 * DAY, batch=2)
+    assert [(one.day - FIRST).days for one in wanted(warehouse, days(6))] == [4, 5]
+
+
 def test_days_with_nothing_to_compute_are_not_wanted(warehouse: Warehouse) -> None:
     from recsys.features.backfill import wanted
 

@@ -45,13 +45,14 @@ def test_equals_oracle(log: list[Event], width: int, shift: int, price: int | No
     tiles = _tiles(log, items, width)
     points = Points(start=tiles.offsets[:-1], end=tiles.offsets[1:], at=np.full(4, at))
     first = [min((e.time // HOUR * HOUR for e in log if e.item == item), default=at) for item in items]
-    prices = np.full(4, np.nan if price is None else price)
+    told = oracle.price_values(price, 7)
+    prices = {name: np.full(4, np.nan if value is None else value) for name, value in told.items()}
     engaged = sorted(e.time // width * width for e in log if e.item is not None and e.behaviour in ENGAGED)
     everyone = Crowd(tile=np.asarray(engaged, dtype=np.int64), events=np.ones(len(engaged), dtype=np.int64))
     values = item_features(tiles, points, NAMES, ENGAGED, prices, np.asarray(first, dtype=np.int64), everyone)
     assert tuple(values) == names(ITEM_FEATURES)
     for row, item in enumerate(items):
-        wanted = oracle.item_values(log, item, at, price)
+        wanted = oracle.item_values(log, item, at, price, 7)
         for name in values:
             assert oracle.agree(values[name][row].item(), wanted[name]), (name, values[name][row], wanted[name])
 

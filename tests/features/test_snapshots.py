@@ -27,7 +27,7 @@ def check(found: ItemSnapshot, events: list[oracle.Event], at: int) -> None:
     for row, (item, price) in enumerate(PRICES.items()):
         values = oracle.item_values(events, item, at, price)
         if not values["item_event_count_7d"]:
-            values = {f.name: f.default for f in ITEM_FEATURES} | {"item_price_minor": price}
+            values = {f.name: f.default for f in ITEM_FEATURES} | oracle.price_values(price)
         for name in names(ITEM_FEATURES):
             wanted = values[name]
             told = found.column(name)[row].item()

@@ -155,8 +155,8 @@ def shop(spark: SparkSession) -> tuple[list[Event], DataFrame, DataFrame]:
     log = _log(7)
     at = EPOCH + timedelta(microseconds=START)
     spans = [
-        ("a", "x", 100, EPOCH, at),
-        ("a", "x", 200, at, None),
+        ("a", "x", 200, EPOCH, at),
+        ("a", "x", 100, at, None),
         ("b", None, None, EPOCH, None),
         ("ü", "y", 300, EPOCH, at),
         ("new", "y", 400, EPOCH, None),
@@ -192,11 +192,11 @@ def test_item_features_equal_the_oracle(
     rows = _rows(frame)
     found = {(row["item_id"], _micros(row["hour"])): row for row in rows}
     assert len(found) == len(rows)
-    old, new = {"a": 100, "ü": 300}, {"a": 200}
+    old, new = {"a": 200, "ü": 300}, {"a": 100}
     wanted = {}
     for item in ("a", "b", "ü", "new"):
         for at in (START + s * HOUR for s in shifts):
-            values = oracle.item_values(log, item, at, (old if at < START else new).get(item))
+            values = oracle.item_values(log, item, at, (old if at < START else new).get(item), old.get(item))
             if values["item_event_count_7d"]:
                 wanted[item, at] = values
     assert found.keys() == wanted.keys()
@@ -215,14 +215,14 @@ def test_snapshot_is_the_catalogue_at_its_hour(
     at = EPOCH + timedelta(microseconds=START)
     whole = snapshot(item_features(events, items, _hours(spark, 0), SETTINGS, whole_catalogue=True), items, at)
     assert whole.items == ("a", "b", "new")
-    assert whole.price.tolist() == [200, -1, 400]
+    assert whole.price.tolist() == [100, -1, 400]
     assert whole.category == ("x", None, "y")
     assert whole.title == ("A", "B", "NEW")
     assert whole.in_stock.all()
     assert whole.at == START
-    prices = {"a": 200, "b": None, "new": 400}
+    prices = {"a": (100, 200), "b": (None, None), "new": (400, 400)}
     for row, item in enumerate(whole.items):
-        values = oracle.item_values(log, item, START, prices[item])
+        values = oracle.item_values(log, item, START, *prices[item])
         for name in (f.name for f in ITEM_FEATURES):
             wanted = values[name]
             assert oracle.agree(whole.column(name)[row].item(), None if wanted is None else float(wanted), 1e-6), name

@@ -17,7 +17,8 @@ from recsys.encoder.trained import TrainedEncoder
 from recsys.errors import NoDataError
 from recsys.features.pairs import feature_names
 from recsys.tables import EVENTS, EXAMPLES, ITEM_FEATURES, ITEMS
-from tests.ranking.test_spark import CATALOGUE, DAY, SETTINGS, rows
+from tests.ranking.log import CATALOGUE, DAY, rows
+from tests.ranking.test_spark import SETTINGS
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

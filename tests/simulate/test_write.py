@@ -2,6 +2,7 @@ import gzip
 import json
 from collections import Counter
 from datetime import datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -98,27 +99,51 @@ def test_the_counts_are_those_of_an_independent_reader_and_add_up(shop: Shop, fo
     assert set(r.DEFECTS) == {name for day in found.values() for name in day["rejected"]}
 
 
-def test_the_catalogue_lists_what_is_launched_as_the_day_leaves_it(shop: Shop, tmp_path: Path) -> None:
-    entries = {}
-    for day in (1, 40):
-        count = write_catalogue(shop, tmp_path, day)
-        text = gzip.decompress((tmp_path / "catalogue.jsonl.gz").read_bytes()).decode()
-        entries[day] = {entry["item"]: entry for entry in map(json.loads, text.splitlines())}
-        assert len(entries[day]) == count == (shop.items.launch <= day).sum()
-        now = today(shop, day)
-        for name, entry in entries[day].items():
-            item = int(name[1:])
+def catalogue(shop: Shop, folder: Path, last: int) -> dict[int, list[dict[str, Any]]]:
+    """The lines of each item, in the order of their `changed`."""
+    count = write_catalogue(shop, folder, last)
+    lines = gzip.decompress((folder / "catalogue.jsonl.gz").read_bytes()).decode().splitlines()
+    assert len(lines) == count
+    found: dict[int, list[dict[str, Any]]] = {}
+    for entry in sorted(map(json.loads, lines), key=lambda entry: str(entry["changed"])):
+        found.setdefault(int(entry["item"][1:]), []).append(entry)
+    return found
+
+
+def day_of(text: str) -> int:
+    return (datetime.fromisoformat(text[:-1]) - datetime(2025, 3, 3)).days + 1
+
+
+def test_the_catalogue_has_a_line_for_each_change_of_price_or_stock(shop: Shop, tmp_path: Path) -> None:
+    last = 40
+    found = catalogue(shop, tmp_path, last)
+    assert set(found) == set((shop.items.launch <= last).nonzero()[0].tolist())
+    held: dict[tuple[int, int], dict[str, Any]] = {}
+    for item, entries in found.items():
+        days = [day_of(entry["changed"]) for entry in entries]
+        assert len(set(days)) == len(days)
+        assert days[0] == shop.items.launch[item] == day_of(entries[0]["launched"])
+        for entry, since, until in zip(entries, days, [*days[1:], last + 1], strict=True):
             assert list(entry) == [
-                "item", "category", "price", "title", "description", "sales", "stock", "launched"
+                "item", "category", "price", "title", "description", "sales", "stock", "launched", "changed"
             ]  # fmt: skip
-            assert round(entry["price"] * 100) == now.price[item]
-            assert (entry["stock"] > 0) == now.available[item]
-            days = (datetime.fromisoformat(entry["launched"][:-1]) - datetime(2025, 3, 3)).days + 1
-            assert days == shop.items.launch[item] <= day
             assert "|" in entry["category"]
-    assert entries[1].keys() < entries[40].keys()
-    assert all(entries[40][item]["sales"] >= entry["sales"] for item, entry in entries[1].items())
-    assert sum(entry["sales"] for entry in entries[40].values()) > sum(entry["sales"] for entry in entries[1].values())
+            held |= dict.fromkeys(((item, day) for day in range(max(since, 1), until)), entry)
+        states = [(entry["price"], entry["stock"] > 0) for entry in entries]
+        assert all(one != other for one, other in pairwise(states))
+        assert [entry["sales"] for entry in entries] == sorted(entry["sales"] for entry in entries)
+    for day in range(1, last + 1):
+        now = today(shop, day)
+        for item in (shop.items.launch <= day).nonzero()[0].tolist():
+            assert round(held[item, day]["price"] * 100) == now.price[item]
+            assert (held[item, day]["stock"] > 0) == now.available[item]
+
+
+def test_a_later_catalogue_tells_the_same_past(shop: Shop, tmp_path: Path) -> None:
+    early, late = catalogue(shop, tmp_path, 10), catalogue(shop, tmp_path, 11)
+    for item, entries in early.items():
+        assert late[item][: len(entries) - 1] == entries[:-1]
+        assert late[item][len(entries) - 1] | {"sales": 0} == entries[-1] | {"sales": 0}
 
 
 def test_the_truth_names_the_settings_and_the_bots_and_refuses_another_shop(
