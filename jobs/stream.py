@@ -11,7 +11,7 @@ import sys
 from recsys import flow, queries
 from recsys.events import ingest
 from recsys.features import stream
-from recsys.features.definitions import USER_PROFILES_FULL
+from recsys.features.definitions import profiles_table
 from recsys.job import Context, Job, run
 from recsys.tables import BATCHES, EVENTS, ITEM_TILES, REJECTED_EVENTS
 
@@ -30,7 +30,7 @@ def main(context: Context) -> None:
     settings, warehouse, trigger = context.settings, context.warehouse, context.arguments.trigger
     root = settings.checkpoints
     queries.log_progress(context.spark)
-    for table in (EVENTS, REJECTED_EVENTS, ITEM_TILES, USER_PROFILES_FULL, BATCHES):
+    for table in (EVENTS, REJECTED_EVENTS, ITEM_TILES, profiles_table(settings.features), BATCHES):
         warehouse.create(table)  # before two queries side by side could both create one
     point = queries.checkpoint(warehouse, root, ingest.QUERY)
     rows, write = ingest.ingest_stream(warehouse, context.mapping, settings, point.epoch, point.began)

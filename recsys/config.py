@@ -29,6 +29,7 @@ from recsys.settings import (
     Settings,
     StreamSettings,
     TopNSettings,
+    UserFeature,
 )
 
 __all__ = [  # jobs and tests know one module for settings
@@ -43,6 +44,7 @@ __all__ = [  # jobs and tests know one module for settings
     "Settings",
     "StreamSettings",
     "TopNSettings",
+    "UserFeature",
     "describe",
     "load",
     "parse",

@@ -1,11 +1,24 @@
-"""Business days and moments: from the zone of the settings to UTC and back, and as microseconds since 1970."""
+"""Business days, moments and windows: from the zone of the settings to UTC and back, and in microseconds."""
 
 from __future__ import annotations
 
+import re
 from datetime import date, datetime, time, timedelta, timezone
 from zoneinfo import ZoneInfo
 
+from recsys.errors import ConfigError
+
+SECOND = 1_000_000
+UNITS = {"m": 60 * SECOND, "h": 3600 * SECOND, "d": 86_400 * SECOND}
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+
+def microseconds(window: str) -> int:
+    """Length of a window such as `15m`, `1h` or `30d`. ConfigError: anything else."""
+    found = re.fullmatch(r"([1-9][0-9]*)([mhd])", window)
+    if found is None:
+        raise ConfigError(f"Window {window!r} is not a number of minutes, hours or days; write 15m, 1h or 30d.")
+    return int(found[1]) * UNITS[found[2]]
 
 
 def micros(moment: datetime) -> int:

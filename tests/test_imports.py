@@ -13,6 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 FOUNDATIONS: tuple[str, ...] = (
     "errors",
+    "days",
     "settings",
     "config",
     "schema",
@@ -23,10 +24,10 @@ FOUNDATIONS: tuple[str, ...] = (
     "io",
     "pseudonyms",
 )
-FOUNDATIONS += ("days", "paths", "archive", "queries", "flow")
+FOUNDATIONS += ("paths", "archive", "queries", "flow")
 TENSOR = ("features", "content", "encoder", "candidates", "ranking", "topn", "registry")
 ORDER = (*FOUNDATIONS, "events", "simulate", *TENSOR, "monitor", "job", "nightly", "demo")
-SPARK_MODULES = {"spark", "stream", "job", "dataset", "backfill", "snapshots"}  # these may import pyspark
+SPARK_MODULES = {"spark", "stream", "job", "dataset", "backfill", "snapshots", "listed"}  # these may import pyspark
 SPARK = {"pyspark", "delta", "py4j"}
 MODULES = sorted((ROOT / "recsys").rglob("*.py"))
 

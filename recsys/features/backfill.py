@@ -11,7 +11,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from recsys.config import Settings
-from recsys.features.definitions import FEATURE_HASH, ITEM_FEATURES_FULL
+from recsys.features.definitions import ITEM_FEATURES_FULL, ITEM_HASH
 from recsys.features.snapshots import history
 from recsys.features.spark import item_features
 from recsys.io import Warehouse
@@ -68,7 +68,7 @@ def _digest(
     parts = [found.get(day - timedelta(days=back), (0, 0)) for back in range(REACH + 1)]
     older = sum(mixed for at, mixed in born.items() if at < day - timedelta(days=REACH))
     older += sum(mixed for spans in listed for at, mixed in spans.items() if at <= day)
-    mixed = int(FEATURE_HASH, 16) + older + sum((back + 2) * part[1] for back, part in enumerate(parts))
+    mixed = int(ITEM_HASH, 16) + older + sum((back + 2) * part[1] for back, part in enumerate(parts))
     return Day(day=day, events=sum(part[0] for part in parts), hash=(mixed + 2**63) % 2**64 - 2**63)
 
 

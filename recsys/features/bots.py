@@ -8,8 +8,9 @@ from __future__ import annotations
 import numpy as np
 
 from recsys.config import FeatureSettings
+from recsys.days import SECOND
 from recsys.features.history import I64, Histories, Points
-from recsys.features.windows import SECOND, Bool
+from recsys.features.windows import Bool
 
 SPAN = 600 * SECOND
 

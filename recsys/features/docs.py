@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 import sys
+from typing import get_args
 
+from recsys.config import FeatureSettings, UserFeature
 from recsys.features.definitions import (
-    FEATURE_HASH,
     ITEM_FEATURES,
     PAIR_FEATURES,
     REQUEST_FEATURES,
     USER_FEATURES,
-    Feature,
+    all_features,
+    feature_hash,
 )
+from recsys.features.feature import VALUES, Feature
+from recsys.settings import LONGEST, OF_VALUES, SHORTEST
 
+
+def _operations() -> str:
+    return ", ".join(f"`{name}`" for name in get_args(UserFeature.model_fields["operation"].annotation))
+
+
+def _values() -> str:
+    return "; ".join(f"`{name}`: {meaning} [{unit}]" for name, (unit, meaning) in VALUES.items())
+
+
+HASH = feature_hash(all_features(FeatureSettings()))
 HEAD = f"""# Features
 
-Written by `python -m recsys.features.docs > docs/features.md`; do not edit. Definitions hash: `{FEATURE_HASH}`.
+Written by `python -m recsys.features.docs > docs/features.md`; do not edit. Definitions hash: `{HASH}`.
 
 - Times are UTC with microseconds. Prices are integers in minor units (cents).
 - A user's features are a function of the last K *engaged* behaviours (`features.k`; which behaviours are engaged is set
@@ -27,6 +41,32 @@ Written by `python -m recsys.features.docs > docs/features.md`; do not edit. Def
 - An item's features are true at a whole hour; a window w is [hour - w, hour). They count all users, anonymous ones too.
 - A session ends after a pause longer than `features.session_gap_minutes`.
 - *Unknown* is NULL in Delta and NaN in NumPy; it never means 0. Whole numbers do not depend on the order of events.
+
+## Your own features
+
+`features.user` adds features of users, as columns of `user_profiles` and inputs of the ranker. A name follows from what
+it is: these are `cart_count_3h`, `purchase_price_sum_14d`, `view_decayed_count_2d` and `engaged_trend_1h_7d`.
+
+```yaml
+features:
+  user:
+    - {{operation: count, behaviour: cart, window: 3h}}
+    - {{operation: sum, behaviour: purchase, value: price, window: 14d}}
+    - {{operation: decayed_count, behaviour: view, window: 2d}}  # the window is the half-life
+    - {{operation: trend, window: 1h, reference: 7d}}
+```
+
+| key | what it takes |
+|---|---|
+| `operation` | {_operations()} |
+| `behaviour` | only behaviours of this type, which must be engaged; without it all engaged ones |
+| `value` | of {", ".join(f"`{name}`" for name in OF_VALUES)}: {_values()} |
+| `window` | {SHORTEST} to {LONGEST}, in `m`, `h` or `d`; without it all of the last K |
+| `reference` | of `trend`: the longer window |
+
+What no state of a user can say exactly is refused before Spark starts: a behaviour that is not engaged, a window out of
+range, a name that is there already. A set of features that changed asks for `jobs/stream.py --rebuild`, and for a new
+model: the present one reads the former set.
 """
 SECTIONS = (
     ("User features", "Columns of `user_profiles` and inputs of the ranker.", USER_FEATURES),

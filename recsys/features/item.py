@@ -15,11 +15,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from recsys.days import SECOND, microseconds
 from recsys.errors import BundleError
-from recsys.features.definitions import CTR_PRIOR, FEATURE_HASH, ITEM_FEATURES, SHARE_PRIOR, names
+from recsys.features.definitions import CTR_PRIOR, ITEM_FEATURES, ITEM_HASH, names
+from recsys.features.feature import SHARE_PRIOR
 from recsys.features.history import F32, F64, I8, I64, Points
 from recsys.features.user import ratio, trend
-from recsys.features.windows import SECOND, Bool, Selection, first_after, microseconds, select
+from recsys.features.windows import Bool, Selection, first_after, select
 
 ACTIVE = microseconds("7d")  # an item without an event in this window before the hour has no behaviour features
 
@@ -126,7 +128,7 @@ class ItemSnapshot:
                 "in_stock": pa.array(self.in_stock, pa.bool_()),
                 **{n: pa.array(self.features[:, i], pa.float32()) for i, n in enumerate(names(ITEM_FEATURES))},
             },
-            metadata={"at": str(self.at), "feature_hash": FEATURE_HASH},
+            metadata={"at": str(self.at), "feature_hash": ITEM_HASH},
         )
         path.parent.mkdir(parents=True, exist_ok=True)
         pq.write_table(table, path)
@@ -142,9 +144,9 @@ class ItemSnapshot:
             raise BundleError(f"Item snapshot {str(path)!r} is not a Parquet file ({error}); write it anew.") from None
         metadata = table.schema.metadata or {}
         found = metadata.get(b"feature_hash", b"none").decode()
-        if found != FEATURE_HASH:
+        if found != ITEM_HASH:
             raise BundleError(
-                f"Item snapshot {str(path)!r} has feature hash {found}, this recsys computes {FEATURE_HASH}; "
+                f"Item snapshot {str(path)!r} has feature hash {found}, this recsys computes {ITEM_HASH}; "
                 "make a new snapshot with it."
             )
         return from_table(table, int(metadata[b"at"]))

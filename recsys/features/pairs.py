@@ -8,18 +8,14 @@ from __future__ import annotations
 import numpy as np
 
 from recsys.config import FeatureSettings
-from recsys.features.definitions import ITEM_FEATURES, LAST, PAIR_FEATURES, REQUEST_FEATURES, USER_FEATURES, names
+from recsys.days import SECOND
+from recsys.features.definitions import ITEM_FEATURES, LAST, PAIR_FEATURES, names
 from recsys.features.embedded import Embedded
 from recsys.features.history import F32, F64, I32, I64, Histories, Points
 from recsys.features.user import ratio, user_features
-from recsys.features.windows import SECOND, Bool, by_code, known
+from recsys.features.windows import Bool, by_code, known
 
 ITEM_PRICE = names(ITEM_FEATURES).index("item_price_minor")
-
-
-def feature_names() -> tuple[str, ...]:
-    """The F names of `pair_matrix`'s columns: user, item, request and pair features; `pair_similarity` is last."""
-    return names(USER_FEATURES + ITEM_FEATURES + REQUEST_FEATURES + PAIR_FEATURES)
 
 
 def pair_matrix(
@@ -35,7 +31,7 @@ def pair_matrix(
     categories: I32 | None = None,
     pair_category: I32 | None = None,
 ) -> F32:
-    """[M, F] features, NaN where unknown; columns as `feature_names`.
+    """[M, F] features, NaN where unknown; columns as `definitions.feature_names`.
 
     `pair_point` [M] indexes the points, `pair_item` [M] the dictionary `h.items` (-1: an item nobody here touched),
     `item_rows` [M, Fi] are the items' features in the order of ITEM_FEATURES, `embedded` has what the encoder says.

@@ -18,7 +18,7 @@ from pyspark.sql import functions as F
 from recsys.config import FeatureSettings, Settings
 from recsys.days import micros
 from recsys.errors import NoDataError
-from recsys.features.definitions import ITEM_FEATURES, ITEM_FEATURES_FULL, USER_FEATURES
+from recsys.features.definitions import ITEM_FEATURES, ITEM_FEATURES_FULL, user_features_of
 from recsys.features.history import F64, I64, Points, at_end, from_arrow
 from recsys.features.item import Crowd, ItemSnapshot, Tiles, from_table
 from recsys.features.item import item_features as compute_item_features
@@ -66,22 +66,24 @@ def profile_state(events: DataFrame, settings: Settings) -> DataFrame:
 
 
 def with_user_features(state: DataFrame, settings: Settings) -> DataFrame:
-    """The state with a column for each of USER_FEATURES, true at the row's `as_of`; NaN becomes NULL."""
-    schema = ", ".join([state.schema.toDDL(), *(f"`{f.name}` {f.type}" for f in USER_FEATURES)])
+    """The state with a column for each feature of users, true at the row's `as_of`; NaN becomes NULL."""
+    added = (f"`{f.name}` {f.type}" for f in user_features_of(settings.features))
+    schema = ", ".join([state.schema.toDDL(), *added])
     return state.mapInArrow(partial(_add_user_features, tuple(settings.behaviours), settings.features), schema)
 
 
 def user_profiles(events: DataFrame, settings: Settings) -> DataFrame:
-    """The rows of USER_PROFILES_FULL, without epoch and batch: `profile_state`, then `with_user_features`."""
+    """The rows of definitions.profiles_table, without epoch and batch: `profile_state`, then `with_user_features`."""
     return with_user_features(profile_state(events, settings), settings)
 
 
 def _add_user_features(behaviours: tuple[str, ...], settings: FeatureSettings, batches: Batches) -> Batches:
+    features = user_features_of(settings)
     for batch in batches:
         history = from_arrow(batch.column("recent"), behaviours)
         values = user_features(history, at_end(history, _micros(batch.column("as_of"))), behaviours, settings)
-        arrays = [pa.array(values[f.name], from_pandas=True) for f in USER_FEATURES]
-        names = [*batch.schema.names, *(f.name for f in USER_FEATURES)]
+        arrays = [pa.array(values[f.name], from_pandas=True) for f in features]
+        names = [*batch.schema.names, *(f.name for f in features)]
         yield pa.RecordBatch.from_arrays([*batch.columns, *arrays], names=names)
 
 

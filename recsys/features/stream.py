@@ -10,7 +10,7 @@ from pyspark.sql import DataFrame, Observation
 from pyspark.sql import functions as F
 
 from recsys.config import Settings
-from recsys.features.definitions import USER_PROFILES_FULL
+from recsys.features.definitions import profiles_table
 from recsys.features.spark import profile_state, with_user_features
 from recsys.io import Accounting, Commit, Warehouse
 from recsys.log import event
@@ -32,16 +32,16 @@ class Profiles:
         """Append the touched users' rows and commit."""
         commit = Commit(query=QUERY, epoch=self.epoch, batch=number)
         started = datetime.now(timezone.utc)
-        count = Observation()
+        table, count = profiles_table(self.settings.features), Observation()
         users = batch.observe(count, F.count("*").alias("users"))
-        if self.warehouse.written(USER_PROFILES_FULL, commit):
+        if self.warehouse.written(table, commit):
             # Delta would skip the replayed write, and with it the plan that moves the state on.
             users.write.format("noop").mode("overwrite").save()
         else:
             profiles = commit.stamp(with_user_features(users, self.settings))
-            self.warehouse.write(USER_PROFILES_FULL, profiles, commit)
+            self.warehouse.write(table, profiles, commit)
         touched = int(count.get["users"])
-        versions = {USER_PROFILES.name: self.warehouse.version(USER_PROFILES_FULL)}
+        versions = {USER_PROFILES.name: self.warehouse.version(table)}
         self.warehouse.finish(commit, versions, started, Accounting(rows_in=touched, accepted=touched))
         event(log, "batch committed", query=QUERY, batch=number, users=touched)
 

@@ -13,20 +13,21 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.config import FeatureSettings
+from recsys.days import SECOND, microseconds
 from recsys.features.bots import is_bot
-from recsys.features.definitions import USER_FEATURES, Feature
+from recsys.features.definitions import user_features_of
+from recsys.features.feature import Feature
 from recsys.features.history import F64, I64, Histories, Points
 from recsys.features.windows import (
-    SECOND,
     Selection,
     by_code,
     distinct,
     first_after,
     known,
-    microseconds,
     previous,
     reduce_ranges,
     select,
+    spread,
 )
 
 Values = npt.NDArray[Any]
@@ -40,18 +41,17 @@ class Frame:
     p: Points
     s: FeatureSettings
     low: dict[str, I64]  # window -> [P] first row inside it; "" is the whole range
-    rows: dict[str, Selection]  # behaviour -> its rows; also "price": rows with a known price
+    rows: dict[str, Selection]  # behaviour -> its rows; "engaged" and "" are all
+    values: dict[str, Values]  # value -> [E], int64 or float64
+    given: dict[str, Selection]  # value -> the rows that have it
     session: I64  # [E] number of the session, ascending over all users
     session_start: I64  # [E] first row of the behaviour's session
     same_item: I64  # [E] the user's previous row with the same item
 
     def count(self, of: str, window: str) -> I64:
         """[P] behaviours of a kind in a window."""
-        low, high = self.low[window], self.p.end
-        if of == "engaged":
-            return high - low
         rows = self.rows[of]
-        return rows.rank(high) - rows.rank(low)
+        return rows.rank(self.p.end) - rows.rank(self.low[window])
 
     def since(self, row: I64) -> F64:
         """[P] seconds from a row's time to the point's; NaN where row is -1."""
@@ -61,20 +61,24 @@ class Frame:
 
 
 def user_features(h: Histories, p: Points, behaviours: tuple[str, ...], s: FeatureSettings) -> dict[str, Values]:
-    """All USER_FEATURES at the points: name -> [P], int64, float64 (NaN: unknown) or bool as declared.
+    """All features of users (definitions.user_features_of) at the points: name -> [P], int64, float64 or bool.
 
-    Only behaviours of [start, end) with time <= at count, windows are (at - w, at]. A behaviour type that is not among
-    `behaviours` has no rows: its counts are 0. Integer features are exact whatever the order of summation.
+    NaN: unknown. Only behaviours of [start, end) with time <= at count, windows are (at - w, at]. A behaviour type that
+    is not among `behaviours` has no rows: its counts are 0. Integer features are exact whatever the order of summation.
     """
-    frame = _frame(h, known(h, p), behaviours, s)
-    return {feature.name: OPERATIONS[feature.operation](frame, feature) for feature in USER_FEATURES}
+    features = user_features_of(s)
+    frame = _frame(h, known(h, p), behaviours, s, features)
+    return {feature.name: OPERATIONS[feature.operation](frame, feature) for feature in features}
 
 
-def _frame(h: Histories, p: Points, behaviours: tuple[str, ...], s: FeatureSettings) -> Frame:
-    wanted = {f.of for f in USER_FEATURES} | {"purchase"}
-    rows = {name: select(h.behaviour == code) for code, name in enumerate(behaviours) if name in wanted}
-    nothing = Selection(np.zeros(0, dtype=np.int64))
-    windows = {w for f in USER_FEATURES for w in (f.window, f.reference) if w}
+def _frame(
+    h: Histories, p: Points, behaviours: tuple[str, ...], s: FeatureSettings, features: tuple[Feature, ...]
+) -> Frame:
+    everything = select(np.ones(len(h.time), dtype=np.bool_))
+    rows = dict.fromkeys((f.of for f in features), Selection(np.zeros(0, dtype=np.int64)))
+    rows |= {name: select(h.behaviour == code) for code, name in enumerate(behaviours) if name in rows}
+    priced = h.price >= 0
+    windows = {w for f in features for w in (f.window, f.reference) if w}
     opens = np.ones(len(h.time), dtype=np.bool_)
     opens[1:] = np.diff(h.time) > s.session_gap_minutes * 60 * SECOND
     opens[h.offsets[:-1][h.lengths > 0]] = True
@@ -84,7 +88,14 @@ def _frame(h: Histories, p: Points, behaviours: tuple[str, ...], s: FeatureSetti
         p=p,
         s=s,
         low={"": p.start} | {w: first_after(h.time, p.start, p.end, p.at - microseconds(w)) for w in windows},
-        rows=dict.fromkeys(wanted, nothing) | rows | {"price": select(h.price >= 0)},
+        rows=rows | {"engaged": everything, "": everything},
+        values={"price": h.price, "quantity": h.quantity, "spend": h.price * h.quantity, "value": h.value},
+        given={
+            "price": select(priced),
+            "quantity": everything,
+            "spend": select(priced),
+            "value": select(~np.isnan(h.value)),
+        },
         session=np.cumsum(opens),
         session_start=np.maximum.accumulate(np.where(opens, index, 0)),
         same_item=previous(by_code(h.item, h.offsets)),
@@ -95,26 +106,55 @@ def _newest(frame: Frame) -> I64:
     return np.where(frame.p.end > frame.p.start, frame.p.end - 1, -1)
 
 
-def _spend(frame: Frame, feature: Feature) -> Values:
-    rows, h = frame.rows[feature.of], frame.h
-    price, quantity = h.price[rows.positions], h.quantity[rows.positions]
-    return rows.total(np.where(price >= 0, price * quantity, 0), frame.low[feature.window], frame.p.end)
+def _of_values(frame: Frame, feature: Feature) -> Values:
+    """[P] one of VALUES over the rows of the feature's behaviour that have the value."""
+    given = frame.given[feature.value]
+    if feature.of:
+        positions = np.intersect1d(given.positions, frame.rows[feature.of].positions, assume_unique=True)
+        given = Selection(positions)
+    low, high = given.rank(frame.low[feature.window]), given.rank(frame.p.end)
+    return VALUES[feature.operation](frame.values[feature.value][given.positions], low, high)
 
 
-def _price(frame: Frame, feature: Feature) -> Values:
-    rows, low, high = frame.rows["price"], frame.low[feature.window], frame.p.end
-    price = frame.h.price[rows.positions]
-    if feature.operation == "price_mean":
-        return ratio(rows.total(price, low, high), rows.rank(high) - rows.rank(low))
-    if feature.operation == "price_last":
-        last = rows.last(low, high)
-        return np.where(last >= 0, frame.h.price[last] if len(price) else np.nan, np.nan)
-    ufunc = np.minimum if feature.operation == "price_min" else np.maximum
-    return reduce_ranges(ufunc, price.astype(np.float64), rows.rank(low), rows.rank(high))
+def _sum(values: Values, low: I64, high: I64) -> Values:
+    if values.dtype != np.int64:
+        return reduce_ranges(np.add, values, low, high, 0.0)
+    prefix = np.append(0, np.cumsum(values))  # exact: whole numbers
+    return np.asarray(prefix[high] - prefix[low])
+
+
+def _std(values: Values, low: I64, high: I64) -> Values:
+    """Of the distances from the range's lowest value, so that large values lose no digits."""
+    lowest = reduce_ranges(np.minimum, values.astype(np.float64), low, high)
+    squares = np.full(len(low), np.nan)
+    for part, rows, ends in spread(low, high):
+        sizes = high[part] - low[part]
+        shifted = values[rows] - np.repeat(lowest[part], sizes)
+        mean = ratio(reduce_ranges(np.add, shifted, ends - sizes, ends, 0.0), sizes)
+        squares[part] = reduce_ranges(np.add, (shifted - np.repeat(mean, sizes)) ** 2, ends - sizes, ends)
+    return np.sqrt(ratio(squares, high - low))
+
+
+def _edge(values: Values, row: I64, low: I64, high: I64) -> Values:
+    if not len(values):
+        return np.full(len(low), np.nan)
+    return np.where(high > low, values[np.clip(row, 0, len(values) - 1)], np.nan)
 
 
 def _recency(frame: Frame, feature: Feature) -> Values:
-    return frame.since(frame.rows[feature.of].last(frame.p.start, frame.p.end) if feature.of else _newest(frame))
+    return frame.since(frame.rows[feature.of].last(frame.low[feature.window], frame.p.end))
+
+
+def _decayed(frame: Frame, feature: Feature) -> Values:
+    rows = frame.rows[feature.of]
+    low, high = rows.rank(frame.p.start), rows.rank(frame.p.end)
+    result = np.zeros(len(low))
+    for part, place, ends in spread(low, high):
+        sizes = high[part] - low[part]
+        age = np.repeat(frame.p.at[part], sizes) - frame.h.time[rows.positions[place]]
+        weight = np.exp2(-age / microseconds(feature.window))
+        result[part] = reduce_ranges(np.add, weight, ends - sizes, ends, 0.0)
+    return result
 
 
 def _running_start(frame: Frame) -> I64:
@@ -138,13 +178,6 @@ def _session_count(frame: Frame, feature: Feature) -> Values:
     return np.where(high > low, last - first + 1, 0)
 
 
-def _mean(frame: Frame, feature: Feature) -> Values:
-    rows = frame.rows[feature.of]
-    given = Selection(rows.positions[~np.isnan(frame.h.value[rows.positions])])
-    low, high = given.rank(frame.low[feature.window]), given.rank(frame.p.end)
-    return ratio(reduce_ranges(np.add, frame.h.value[given.positions], low, high, 0.0), high - low)
-
-
 def ratio(above: Values, below: Values) -> F64:
     """[P] above / below in float64; NaN where below is 0."""
     result: F64 = np.divide(above, below, out=np.full(len(below), np.nan), where=below != 0)
@@ -156,21 +189,26 @@ def trend(short: Values, long: Values, window: str, reference: str) -> F64:
     return (short + 1) / (long * (microseconds(window) / microseconds(reference)) + 1)
 
 
+VALUES: dict[str, Callable[[Values, I64, I64], Values]] = {
+    "sum": _sum,
+    "mean": lambda values, low, high: ratio(_sum(values, low, high), high - low),
+    "min": lambda values, low, high: reduce_ranges(np.minimum, values.astype(np.float64), low, high),
+    "max": lambda values, low, high: reduce_ranges(np.maximum, values.astype(np.float64), low, high),
+    "std": _std,
+    "first": lambda values, low, high: _edge(values, low, low, high),
+    "last": lambda values, low, high: _edge(values, high - 1, low, high),
+}
 OPERATIONS: dict[str, Callable[[Frame, Feature], Values]] = {
     "count": lambda frame, f: frame.count(f.of, f.window),
+    "decayed_count": _decayed,
+    "trend": lambda frame, f: trend(frame.count(f.of, f.window), frame.count(f.of, f.reference), f.window, f.reference),
     "distinct_items": lambda frame, f: distinct(frame.same_item, frame.low[f.window], frame.p.end),
-    "spend": _spend,
-    "price_mean": _price,
-    "price_min": _price,
-    "price_max": _price,
-    "price_last": _price,
     "recency_s": _recency,
+    **dict.fromkeys(VALUES, _of_values),
     "age_s": lambda frame, f: frame.since(np.where(frame.p.end > frame.p.start, frame.p.start, -1)),
     "session_position": _session_position,
     "session_s": lambda frame, f: frame.since(_running_start(frame)),
     "session_count": _session_count,
     "session_mean": lambda frame, f: ratio(frame.count("engaged", f.window), _session_count(frame, f)),
-    "mean": _mean,
-    "trend": lambda frame, f: trend(frame.count(f.of, f.window), frame.count(f.of, f.reference), f.window, f.reference),
     "is_bot": lambda frame, f: is_bot(frame.h, frame.p, frame.s),
 }

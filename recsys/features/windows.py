@@ -5,26 +5,15 @@ Shape letters: E rows, P points, S selected rows.
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from recsys.errors import ConfigError
 from recsys.features.history import F64, I32, I64, Histories, Points
 
-SECOND = 1_000_000
-UNITS = {"m": 60 * SECOND, "h": 3600 * SECOND, "d": 86_400 * SECOND}
 Bool = npt.NDArray[np.bool_]
-
-
-def microseconds(window: str) -> int:
-    """Length of a window such as `15m`, `1h` or `30d`. ConfigError: anything else."""
-    found = re.fullmatch(r"([1-9][0-9]*)([mhd])", window)
-    if found is None:
-        raise ConfigError(f"Window {window!r} is not a number of minutes, hours or days; write 15m, 1h or 30d.")
-    return int(found[1]) * UNITS[found[2]]
 
 
 def first_after(time: I64, start: I64, end: I64, moment: I64) -> I64:
@@ -132,17 +121,25 @@ def previous(order: ByCode) -> I64:
     return result
 
 
+def spread(low: I64, high: I64, chunk: int = 1 << 22) -> Iterator[tuple[I64, I64, I64]]:
+    """The ranges [low, high) of P points row by row: which points [p], their rows, and where each point's rows end [p].
+
+    At most about `chunk` rows (and one range) at a time.
+    """
+    sizes = high - low
+    for part in np.split(np.arange(len(low)), np.flatnonzero(np.diff(np.cumsum(sizes) // chunk)) + 1):
+        ends = np.cumsum(sizes[part])
+        yield part, np.arange(sizes[part].sum()) + np.repeat(low[part] - ends + sizes[part], sizes[part]), ends
+
+
 def distinct(earlier: I64, low: I64, high: I64, chunk: int = 1 << 22) -> I64:
     """[P] number of different codes within [low, high), each range inside one user's rows; `earlier` is `previous`.
 
-    A row counts where its code's previous row lies before `low`. Ranges are expanded to rows, at most about `chunk`
-    rows (and one range) at a time.
+    A row counts where its code's previous row lies before `low`.
     """
     sizes = high - low
     result = np.zeros(len(low), dtype=np.int64)
-    for part in np.split(np.arange(len(low)), np.flatnonzero(np.diff(np.cumsum(sizes) // chunk)) + 1):
-        ends = np.cumsum(sizes[part])
-        rows = np.arange(sizes[part].sum()) + np.repeat(low[part] - ends + sizes[part], sizes[part])
+    for part, rows, ends in spread(low, high, chunk):
         counted = np.zeros(len(rows) + 1, dtype=np.int64)
         np.cumsum(earlier[rows] < np.repeat(low[part], sizes[part]), out=counted[1:])
         result[part] = counted[ends] - counted[ends - sizes[part]]

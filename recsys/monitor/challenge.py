@@ -16,8 +16,8 @@ from pyspark.sql import functions as F
 from recsys.config import Settings
 from recsys.days import hours_of
 from recsys.encoder.job import encoders_of, read_encoder, steps_of
+from recsys.features.definitions import feature_names
 from recsys.features.item import ItemSnapshot
-from recsys.features.pairs import feature_names
 from recsys.features.snapshots import write_snapshots
 from recsys.io import View, Warehouse
 from recsys.log import event
@@ -56,7 +56,9 @@ def train_and_challenge(warehouse: Warehouse, settings: Settings, day: date, cha
     torch.set_num_threads(settings.threads)
     with tracking.run(settings, MODEL, day.isoformat(), params, versions):
         event(log, "training the ranker", examples=len(found.y), positives=int(found.y.sum()), warm=start is not None)
-        ranker, logs = train_ranker(found, settings.ranker, settings.seed, feature_names(), start, _say)
+        ranker, logs = train_ranker(
+            found, settings.ranker, settings.seed, feature_names(settings.features), start, _say
+        )
         tracking.log_curves(logs, ["loss", "validation_logloss", "validation_auc"])
         mlflow.log_metrics({"best_epoch": best_epoch(logs), "trained_examples": len(found.y)})
         view = warehouse.view()

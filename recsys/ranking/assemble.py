@@ -14,13 +14,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recsys.config import FeatureSettings
+from recsys.features.definitions import PAIR_FEATURES, names
 from recsys.features.embedded import PairEncoder, embedded
 from recsys.features.history import F32, I32, I64, Histories, Points
-from recsys.features.pairs import feature_names, pair_matrix
+from recsys.features.pairs import pair_matrix
 from recsys.features.windows import Bool, first_after
 from recsys.ranking.examples import complete
 
-ENGAGED = feature_names().index("pair_engaged_count")
+ENGAGED = names(PAIR_FEATURES).index("pair_engaged_count") - len(PAIR_FEATURES)  # from the end
 
 
 class Vocabulary(Protocol):

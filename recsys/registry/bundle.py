@@ -14,13 +14,12 @@ from functools import cached_property
 from pathlib import Path
 
 import recsys
-from recsys.config import Settings
+from recsys.config import FeatureSettings, Settings
 from recsys.encoder.trained import TrainedEncoder
 from recsys.errors import BundleError
-from recsys.features.definitions import FEATURE_HASH
+from recsys.features.definitions import all_features, feature_hash, feature_names
 from recsys.features.history import I64, Histories
 from recsys.features.item import ItemSnapshot
-from recsys.features.pairs import feature_names
 from recsys.ranking.trained import TrainedRanker
 from recsys.registry import manifest as manifests
 from recsys.registry.manifest import Manifest
@@ -79,7 +78,7 @@ def save(
         raise BundleError(
             f"Folder {str(folder)!r} exists already: a bundle is never changed, write it to a new folder."
         )
-    _check_parts(encoder, ranker, tuple(settings.behaviours))
+    _check_parts(encoder, ranker, tuple(settings.behaviours), settings.features)
     work = folder.with_name(f".{folder.name}.{os.getpid()}")
     shutil.rmtree(work, ignore_errors=True)
     encoder.save(work / ENCODER)
@@ -89,7 +88,7 @@ def save(
         created_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         version=recsys.__version__,
         parent=parent,
-        feature_hash=FEATURE_HASH,
+        feature_hash=feature_hash(all_features(settings.features)),
         feature_names=ranker.names,
         names=tuple(settings.behaviours),
         behaviours=settings.behaviours,
@@ -115,14 +114,16 @@ def load(folder: Path) -> Bundle:
     """Verify a bundle's files, then read them. BundleError: what `manifest.verify` refuses, or parts do not fit."""
     manifest, name = manifests.verify(folder)
     encoder, ranker = TrainedEncoder.load(folder / ENCODER), TrainedRanker.load(folder / RANKER)
-    _check_parts(encoder, ranker, manifest.names)
+    _check_parts(encoder, ranker, manifest.names, manifest.features)
     snapshot = ItemSnapshot.load(folder / ITEMS)
     return Bundle(id=name, folder=folder, manifest=manifest, encoder=encoder, ranker=ranker, snapshot=snapshot)
 
 
-def _check_parts(encoder: TrainedEncoder, ranker: TrainedRanker, behaviours: tuple[str, ...]) -> None:
+def _check_parts(
+    encoder: TrainedEncoder, ranker: TrainedRanker, behaviours: tuple[str, ...], features: FeatureSettings
+) -> None:
     if encoder.behaviours != behaviours:
         raise BundleError(f"The encoder knows behaviours {encoder.behaviours}, the settings have {behaviours}.")
-    if ranker.names != feature_names():
-        changed = sorted(set(ranker.names) ^ set(feature_names())) or "their order"
+    if ranker.names != feature_names(features):
+        changed = sorted(set(ranker.names) ^ set(feature_names(features))) or "their order"
         raise BundleError(f"The ranker's features differ from this version's in {changed}: train the ranker anew.")

@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError
 
 from recsys.config import Behaviour, FeatureSettings, Section, TopNSettings
 from recsys.errors import BundleError
-from recsys.features.definitions import FEATURE_HASH
+from recsys.features.definitions import all_features, feature_hash
 
 FORMAT = 1
 NAME = "manifest.json"
@@ -96,10 +96,11 @@ def verify(folder: Path) -> tuple[Manifest, str]:
             raise BundleError(
                 f"Bundle {str(folder)!r}: {path!r} was changed (manifest: {file.size} bytes, found {size})."
             )
-    if manifest.feature_hash != FEATURE_HASH:
+    computed = feature_hash(all_features(manifest.features))
+    if manifest.feature_hash != computed:
         raise BundleError(
             f"Bundle {name} was trained with feature definitions {manifest.feature_hash}, this version of recsys has "
-            f"{FEATURE_HASH}. Install recsys {manifest.version}, or train a bundle with this version."
+            f"{computed}. Install recsys {manifest.version}, or train a bundle with this version."
         )
     return manifest, name
 

@@ -18,10 +18,11 @@ from recsys.candidates.popularity import popular, unseen
 from recsys.candidates.ragged import Ragged
 from recsys.config import FeatureSettings, TopNSettings
 from recsys.errors import BundleError
+from recsys.features.definitions import feature_names
 from recsys.features.embedded import embedded
 from recsys.features.history import F32, I64, Histories, at_end
 from recsys.features.item import ItemSnapshot
-from recsys.features.pairs import feature_names, pair_matrix
+from recsys.features.pairs import pair_matrix
 from recsys.features.windows import Bool
 from recsys.topn.index import Encoder, ItemIndex, Scorer, build_index
 from recsys.topn.reasons import reasons
@@ -73,8 +74,9 @@ def recommend(
     vectors [U, D] and output is that of one block of BLOCK_USERS users. Raises BundleError: the ranker was trained with
     other features than this version computes.
     """
-    if ranker is not None and tuple(ranker.names) != feature_names():
-        raise BundleError(_misfit(set(ranker.names), set(feature_names())))
+    computed = feature_names(feature_settings)
+    if ranker is not None and tuple(ranker.names) != computed:
+        raise BundleError(_misfit(set(ranker.names), set(computed)))
     job = _Job(
         encoder=encoder,
         index=build_index(encoder, snapshot) if index is None else index,

@@ -4,12 +4,34 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
+from recsys.config import UserFeature
 from tests.features.oracle import ENGAGED, NAMES, WINDOW, Event, S
 
 AT = 1_700_000_000 * S + 123_457
 GAP = 1800 * S
 EDGES = sorted({AT - w + d for w in [*WINDOW.values(), GAP, 2 * GAP, 600 * S, 0, S] for d in (-1, 0, 1)})
 ITEMS = ("a", "b", "c", "ü", None)
+
+EVERY_KIND = (
+    UserFeature(operation="count", behaviour="view", window="1m"),
+    UserFeature(operation="count", window="90d"),
+    UserFeature(operation="decayed_count", behaviour="click", window="1h"),
+    UserFeature(operation="decayed_count", window="7d"),
+    UserFeature(operation="trend", behaviour="view", window="1h", reference="30d"),
+    UserFeature(operation="distinct_items"),
+    UserFeature(operation="recency_s", behaviour="cart", window="15m"),
+    UserFeature(operation="sum", value="price", window="7d"),
+    UserFeature(operation="sum", value="value", behaviour="rating"),
+    UserFeature(operation="mean", value="spend", behaviour="purchase", window="1d"),
+    UserFeature(operation="mean", value="value", window="30d"),
+    UserFeature(operation="min", value="quantity"),
+    UserFeature(operation="max", value="spend", window="15m"),
+    UserFeature(operation="std", value="price"),
+    UserFeature(operation="std", value="value", window="7d"),
+    UserFeature(operation="std", value="spend", behaviour="view", window="1h"),
+    UserFeature(operation="first", value="price", behaviour="view", window="1d"),
+    UserFeature(operation="last", value="value"),
+)
 
 times = st.one_of(st.sampled_from(EDGES), st.integers(AT - 40 * 86_400 * S, AT + 3600 * S))
 

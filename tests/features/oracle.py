@@ -6,11 +6,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from statistics import fmean, pstdev
 
 import numpy as np
 import pyarrow as pa
 
-from recsys.config import BEHAVIOURS, FeatureSettings
+from recsys.config import BEHAVIOURS, FeatureSettings, UserFeature
 from recsys.features.history import Histories, from_columns
 
 NAMES = tuple(BEHAVIOURS)
@@ -71,7 +72,7 @@ def user_values(recent: Sequence[Event], at: int, s: FeatureSettings) -> dict[st
     for window in ("1d", "7d"):
         values[f"distinct_items_{window}"] = len({e.item for e in inside(window) if e.item is not None})
     bought = [e for e in inside("30d") if e.behaviour == "purchase" and e.price is not None]
-    values["purchase_spend_30d"] = sum((e.price or 0) * e.quantity for e in bought)
+    values["purchase_spend_sum_30d"] = sum((e.price or 0) * e.quantity for e in bought)
     prices = [e.price for e in inside("30d") if e.price is not None]
     values["price_mean_30d"] = sum(prices) / len(prices) if prices else None
     values["price_min_30d"] = min(prices, default=None)
@@ -83,10 +84,52 @@ def user_values(recent: Sequence[Event], at: int, s: FeatureSettings) -> dict[st
     values["age_s"] = (at - seen[0].time) / S if seen else None
     values |= _sessions(seen, at, s)
     rated = [e.value for e in seen if e.behaviour == "rating" and e.value is not None]
-    values["rating_mean"] = math.fsum(rated) / len(rated) if rated else None
+    values["rating_value_mean"] = math.fsum(rated) / len(rated) if rated else None
     values["engaged_trend_1d_7d"] = (len(inside("1d")) + 1) / (len(inside("7d")) / 7 + 1)
     values["is_bot"] = _bot(seen, s)
-    return values
+    return values | {name_of(feature): declared(seen, at, feature) for feature in s.user}
+
+
+def name_of(f: UserFeature) -> str:
+    of = f.behaviour or ("engaged" if f.operation in ("count", "decayed_count", "trend") else "")
+    return "_".join(part for part in (of, f.value, f.operation, f.window, f.reference) if part)
+
+
+def declared(seen: Sequence[Event], at: int, f: UserFeature) -> Value:
+    """A feature of the settings: what its declaration says, read literally."""
+    unit = {"m": 60 * S, "h": 3600 * S, "d": 86_400 * S}
+
+    def inside(window: str) -> list[Event]:
+        oldest = at - int(window[:-1]) * unit[window[-1]] if window else -(2**62)
+        return [e for e in seen if oldest < e.time <= at and f.behaviour in ("", e.behaviour)]
+
+    def value(e: Event) -> int | float | None:
+        if f.value in ("price", "spend"):
+            return None if e.price is None else e.price * (e.quantity if f.value == "spend" else 1)
+        return e.quantity if f.value == "quantity" else e.value
+
+    if f.operation == "count":
+        return len(inside(f.window))
+    if f.operation == "decayed_count":
+        half = int(f.window[:-1]) * unit[f.window[-1]]
+        return math.fsum(0.5 ** ((at - e.time) / half) for e in inside(""))
+    if f.operation == "trend":
+        scale = int(f.window[:-1]) * unit[f.window[-1]] / (int(f.reference[:-1]) * unit[f.reference[-1]])
+        return (len(inside(f.window)) + 1) / (len(inside(f.reference)) * scale + 1)
+    if f.operation == "distinct_items":
+        return len({e.item for e in inside(f.window) if e.item is not None})
+    if f.operation == "recency_s":
+        return min(((at - e.time) / S for e in inside(f.window)), default=None)
+    found = [number for e in inside(f.window) if (number := value(e)) is not None]
+    if f.operation == "sum":
+        return math.fsum(found) if f.value == "value" else sum(found)
+    if not found:
+        return None
+    if f.operation in ("first", "last"):
+        return found[0 if f.operation == "first" else -1]
+    if f.operation in ("min", "max"):
+        return min(found) if f.operation == "min" else max(found)
+    return pstdev(found) if f.operation == "std" else fmean(found)
 
 
 def _sessions(seen: Sequence[Event], at: int, s: FeatureSettings) -> dict[str, Value]:

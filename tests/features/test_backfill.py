@@ -136,7 +136,7 @@ def test_days_of_other_definitions_are_computed_again(warehouse: Warehouse, monk
     append_events(warehouse, [event("one", START + 5)], 0)
     assert run(warehouse, days(1)) == [[0]]
     with monkeypatch.context() as patch:
-        patch.setattr("recsys.features.backfill.FEATURE_HASH", "0123456789abcdef")
+        patch.setattr("recsys.features.backfill.ITEM_HASH", "0123456789abcdef")
         assert run(warehouse, days(1)) == [[0]]
     assert run(warehouse, days(1)) == [[0]]
 

@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys.config import FeatureSettings
-from recsys.features.definitions import ITEM_FEATURES, PAIR_FEATURES, USER_FEATURES, names
+from recsys.features.definitions import ITEM_FEATURES, PAIR_FEATURES, USER_FEATURES, feature_names, names
 from recsys.features.embedded import Embedded
 from recsys.features.history import F32, Histories, at_end
-from recsys.features.pairs import ITEM_PRICE, feature_names, pair_matrix
+from recsys.features.pairs import ITEM_PRICE, pair_matrix
 from recsys.features.user import user_features
 from tests.features import oracle
 from tests.features.logs import events, moments
@@ -60,7 +60,7 @@ def test_equals_oracle(log: list[Event], at: int, pairs: list[tuple[int, str, in
     recent = [oracle.state(log, user, SETTINGS.k) for user in ("u", "v", "nobody", "w")]
     h = oracle.histories(recent)
     found = _matrix(h, at, pairs)
-    assert found.shape == (len(pairs), len(feature_names()))
+    assert found.shape == (len(pairs), len(feature_names(FeatureSettings())))
     users = user_features(h, at_end(h, at), NAMES, SETTINGS)
     for row, (point, item, price) in zip(found, pairs, strict=True):
         expected = oracle.pair_values(recent[point], at, item, price, CATEGORY, 0.5)
@@ -71,7 +71,7 @@ def test_equals_oracle(log: list[Event], at: int, pairs: list[tuple[int, str, in
         head = [users[name][point] for name in names(USER_FEATURES)]
         np.testing.assert_array_equal(row[: len(head)], np.asarray(head, dtype=np.float32))
         assert row[len(head)] == 7
-        assert row[feature_names().index("request_is_ahead")] == point % 2
+        assert row[feature_names(FeatureSettings()).index("request_is_ahead")] == point % 2
 
 
 def test_without_categories_the_share_is_unknown() -> None:
@@ -79,13 +79,13 @@ def test_without_categories_the_share_is_unknown() -> None:
     rows = np.zeros((1, len(ITEM_FEATURES)), dtype=np.float32)
     zero = np.zeros(1, dtype=np.int64)
     found = pair_matrix(h, at_end(h, 9), NAMES, SETTINGS, zero, zero.astype(np.int32), rows, _embedded(1), zero > 0)
-    assert np.isnan(found[0, feature_names().index("pair_category_share")])
-    assert found[0, feature_names().index("pair_engaged_count")] == 1
+    assert np.isnan(found[0, feature_names(FeatureSettings()).index("pair_category_share")])
+    assert found[0, feature_names(FeatureSettings()).index("pair_engaged_count")] == 1
 
 
 def test_in_last_10_at_its_border() -> None:
     """`a` is the 11th newest, `b` the 10th."""
     h = oracle.histories([[Event(f"{n:02}", "u", n, "view", "ab"[min(n, 1)] if n < 2 else "c") for n in range(11)]])
     found = _matrix(h, 99, [(0, "a", None), (0, "b", None)])
-    assert found[:, feature_names().index("pair_in_last_10")].tolist() == [0, 1]
-    assert found[:, feature_names().index("pair_engaged_count")].tolist() == [1, 1]
+    assert found[:, feature_names(FeatureSettings()).index("pair_in_last_10")].tolist() == [0, 1]
+    assert found[:, feature_names(FeatureSettings()).index("pair_engaged_count")].tolist() == [1, 1]

@@ -16,10 +16,10 @@ import pytest
 
 from recsys.config import FeatureSettings, Settings
 from recsys.errors import NoDataError
-from recsys.features.definitions import ITEM_FEATURES, ITEM_FEATURES_FULL, USER_FEATURES, USER_PROFILES_FULL
+from recsys.features.definitions import ITEM_FEATURES, ITEM_FEATURES_FULL, profiles_table, user_features_of
 from recsys.tables import ITEMS
 from tests.features import oracle
-from tests.features.logs import AT, EDGES
+from tests.features.logs import AT, EDGES, EVERY_KIND
 from tests.features.oracle import ENGAGED, NAMES, Event, S, Value
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 K = 6
-SETTINGS = Settings(features=FeatureSettings(k=K, bot_events_per_10m=4, bot_min_events=5))
+SETTINGS = Settings(features=FeatureSettings(k=K, bot_events_per_10m=4, bot_min_events=5, user=EVERY_KIND))
 HOUR = 3600 * S
 START = AT // HOUR * HOUR
 SCHEMA = pa.schema(
@@ -102,7 +102,7 @@ def _check_profile(row: Row, log: list[Event]) -> None:
     found |= {name: _micros(row[name]) for name in ("as_of", "first_time")}
     found |= {"recent": [r["event_id"] for r in row["recent"]], "counts": dict(row["counts"])}
     assert found == wanted
-    for feature in USER_FEATURES:
+    for feature in user_features_of(SETTINGS.features):
         assert oracle.agree(row[feature.name], features[feature.name]), (row["user_id"], feature.name)
 
 
@@ -112,7 +112,9 @@ def test_profiles_equal_the_oracle(spark: SparkSession, seed: int) -> None:
 
     log = _log(seed)
     profiles = user_profiles(spark.createDataFrame(_table(log)), SETTINGS)
-    assert tuple(profiles.columns) == tuple(n for n in USER_PROFILES_FULL.names if n not in ("epoch", "batch"))
+    assert tuple(profiles.columns) == tuple(
+        n for n in profiles_table(SETTINGS.features).names if n not in ("epoch", "batch")
+    )
     rows = _rows(profiles)
     assert sorted(row["user_id"] for row in rows) == sorted({e.user for e in log if e.user})
     for row in rows:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from recsys.config import FeatureSettings, Settings
-from recsys.features.definitions import USER_FEATURES
+from recsys.features.definitions import user_features_of
 from recsys.tables import BATCHES
 from tests.features import oracle
-from tests.features.logs import AT, EDGES
+from tests.features.logs import AT, EDGES, EVERY_KIND
 from tests.features.oracle import NAMES, Event, S
 from tests.features.shop import append_events, micros
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from recsys.io import Warehouse
 
 K = 5
+FEATURES = FeatureSettings(k=K, user=EVERY_KIND)
 ALL_FILES = 1000
 
 
@@ -64,18 +65,18 @@ class Shop:
 
     def profiles(self) -> dict[str, dict[str, Any]]:
         """The newest committed row of each user."""
-        from recsys.features.definitions import USER_PROFILES_FULL
+        from recsys.features.definitions import profiles_table
 
-        rows: list[dict[str, Any]] = self.warehouse.view().latest(USER_PROFILES_FULL).toArrow().to_pylist()
+        rows: list[dict[str, Any]] = self.warehouse.view().latest(profiles_table(FEATURES)).toArrow().to_pylist()
         found = {row["user_id"]: row for row in rows}
         assert len(found) == len(rows)
         return found
 
     def versions(self) -> list[tuple[str, int]]:
         """(user, batch) of every row of the table, committed or not."""
-        from recsys.features.definitions import USER_PROFILES_FULL
+        from recsys.features.definitions import profiles_table
 
-        frame = self.warehouse.spark.read.format("delta").load(self.warehouse.path(USER_PROFILES_FULL))
+        frame = self.warehouse.spark.read.format("delta").load(self.warehouse.path(profiles_table(FEATURES)))
         return sorted((row["user_id"], row["batch"]) for row in frame.collect())
 
     def accounted(self) -> list[tuple[int, int, int]]:
@@ -90,7 +91,7 @@ class Shop:
 def shop(spark: SparkSession, tmp_path: Path) -> Shop:
     from recsys.io import Warehouse
 
-    settings = Settings(features=FeatureSettings(k=K), checkpoints=f"{tmp_path}/c", warehouse=f"{tmp_path}/w")
+    settings = Settings(features=FEATURES, checkpoints=f"{tmp_path}/c", warehouse=f"{tmp_path}/w")
     stream = settings.stream.model_copy(update={"max_events_files": ALL_FILES})
     return Shop(Warehouse(spark, settings.warehouse), settings.model_copy(update={"stream": stream}))
 
@@ -110,7 +111,7 @@ def check(shop: Shop, known: Sequence[Event]) -> None:
         assert micros(row["as_of"]) == max(e.time for e in mine)
         assert dict(row["counts"]) == {name: sum(e.behaviour == name for e in mine) for name in NAMES}
         wanted = oracle.user_values(recent, max(e.time for e in mine), shop.settings.features)
-        for feature in USER_FEATURES:
+        for feature in user_features_of(FEATURES):
             assert oracle.agree(row[feature.name], wanted[feature.name]), (user, feature.name)
 
 

@@ -10,25 +10,25 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys.config import FeatureSettings
-from recsys.features.definitions import USER_FEATURES, names
+from recsys.config import FeatureSettings, UserFeature
+from recsys.features.definitions import names, user_features_of
 from recsys.features.history import Points, at_end
 from recsys.features.user import user_features
 from recsys.features.windows import before
 from tests.features import oracle
-from tests.features.logs import AT, GAP, events, moments
+from tests.features.logs import AT, EVERY_KIND, GAP, events, moments
 from tests.features.oracle import NAMES, Event, S
 
-SETTINGS = FeatureSettings(k=5, bot_events_per_10m=4, bot_min_events=3, bot_median_gap_s=2.0)
+SETTINGS = FeatureSettings(k=5, bot_events_per_10m=4, bot_min_events=3, bot_median_gap_s=2.0, user=EVERY_KIND)
 
 
 def _check(recent: list[list[Event]], p: Points, s: FeatureSettings) -> None:
     values = user_features(oracle.histories(recent), p, NAMES, s)
-    assert tuple(values) == names(USER_FEATURES)
+    assert tuple(values) == names(user_features_of(s))
     flat = [e for user in recent for e in user]
     for point in range(len(p.at)):
         wanted = oracle.user_values(flat[p.start[point] : p.end[point]], int(p.at[point]), s)
-        for feature in USER_FEATURES:
+        for feature in user_features_of(s):
             found = values[feature.name][point].item()
             assert oracle.agree(found, wanted[feature.name]), (feature.name, found, wanted[feature.name])
 
@@ -65,7 +65,7 @@ def test_label_sees_neither_itself_nor_its_ties(log: list[Event]) -> None:
     for point, label in enumerate(e for user in recent for e in user):
         past = [e for e in log if e.user == label.user and e.time < label.time]
         wanted = oracle.user_values(oracle.state(past, str(label.user), SETTINGS.k), label.time, SETTINGS)
-        for feature in USER_FEATURES:
+        for feature in user_features_of(SETTINGS):
             assert oracle.agree(values[feature.name][point].item(), wanted[feature.name]), feature.name
 
 
@@ -97,7 +97,7 @@ def test_by_hand() -> None:
         "view_count_1h": 2,
         "view_count_1d": 3,
         "distinct_items_1d": 2,
-        "purchase_spend_30d": 1000,
+        "purchase_spend_sum_30d": 1000,
         "price_mean_30d": 1300 / 3,
         "price_min_30d": 300.0,
         "price_max_30d": 500.0,
@@ -108,24 +108,48 @@ def test_by_hand() -> None:
         "session_position": 5,
         "session_s": 3600.0,
         "session_count_7d": 1,
-        "rating_mean": 4.0,
+        "rating_value_mean": 4.0,
         "is_bot": False,
     }
     assert {name: found[name] for name in expected} == expected
 
 
+def test_declared_features_by_hand() -> None:
+    """Prices 3, 5, 10, quantities 1, 2, 1; the first view lies exactly 10 minutes back: outside (t - 10m, t]."""
+    mine = [
+        Event("1", "u", AT - 600 * S, "view", "a", 3),
+        Event("2", "u", AT - 300 * S, "view", "b", 5, 2),
+        Event("3", "u", AT, "cart", "b", 10),
+    ]
+    asked = {
+        UserFeature(operation="count", behaviour="view", window="10m"): 1,
+        UserFeature(operation="decayed_count", window="5m"): 0.25 + 0.5 + 1,
+        UserFeature(operation="trend", window="5m", reference="10m"): (1 + 1) / (2 / 2 + 1),
+        UserFeature(operation="sum", value="spend"): 3 + 10 + 10,
+        UserFeature(operation="sum", value="quantity", window="10m"): 3,
+        UserFeature(operation="std", value="price", behaviour="view"): 1.0,
+        UserFeature(operation="first", value="price", window="10m"): 5.0,
+        UserFeature(operation="recency_s", behaviour="view"): 300.0,
+        UserFeature(operation="recency_s", behaviour="view", window="5m"): None,
+    }
+    h = oracle.histories([mine])
+    values = user_features(h, at_end(h, AT), NAMES, FeatureSettings(user=tuple(asked)))
+    for feature, wanted in asked.items():
+        assert oracle.agree(values[oracle.name_of(feature)][0].item(), wanted), feature
+
+
 def test_no_behaviour_gives_the_declared_defaults() -> None:
     h = oracle.histories([[], []])
-    values = user_features(h, at_end(h, AT), NAMES, FeatureSettings())
-    for feature in USER_FEATURES:
+    values = user_features(h, at_end(h, AT), NAMES, SETTINGS)
+    for feature in user_features_of(SETTINGS):
         assert oracle.agree(values[feature.name][1].item(), feature.default), feature.name
 
 
 def test_types_are_as_declared() -> None:
     h = oracle.histories([[Event("1", "u", AT, "view", "a", 5)]])
     kinds = {"bigint": np.int64, "double": np.float64, "boolean": np.bool_}
-    for feature in USER_FEATURES:
-        values = user_features(h, at_end(h, AT), NAMES, FeatureSettings())[feature.name]
+    for feature in user_features_of(SETTINGS):
+        values = user_features(h, at_end(h, AT), NAMES, SETTINGS)[feature.name]
         assert values.dtype == kinds[feature.type], feature.name
 
 

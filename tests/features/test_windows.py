@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from recsys.days import microseconds
 from recsys.errors import ConfigError
 from recsys.features.history import MISSING, Histories, Points
 from recsys.features.windows import (
@@ -15,7 +16,6 @@ from recsys.features.windows import (
     distinct,
     first_after,
     known,
-    microseconds,
     previous,
     reduce_ranges,
     select,

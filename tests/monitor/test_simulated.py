@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from recsys.config import Settings
-from recsys.features.definitions import USER_PROFILES_FULL
+from recsys.config import FeatureSettings, Settings
+from recsys.features.definitions import profiles_table
 from recsys.monitor.report_data import Bots
 from recsys.monitor.simulated import LABELS, bots_found, compared, true_bots
 from recsys.pseudonyms import ensure_key, pseudonym
@@ -46,12 +46,11 @@ def test_precision_and_recall_by_hand(spark: SparkSession, tmp_path: Path) -> No
     from recsys.io import Warehouse
 
     warehouse = Warehouse(spark, str(tmp_path))
+    table = profiles_table(FeatureSettings())
     flags = {"a": False, "b": True, "c": True, "d": True, "e": False, "f": None}
-    commit(
-        warehouse, USER_PROFILES_FULL, [{"user_id": u, "is_bot": f, "epoch": 0, "batch": 0} for u, f in flags.items()]
-    )
+    commit(warehouse, table, [{"user_id": u, "is_bot": f, "epoch": 0, "batch": 0} for u, f in flags.items()])
     later = [{"user_id": "b", "is_bot": False}, {"user_id": "a", "is_bot": True}]  # the newest state counts
-    view = commit(warehouse, USER_PROFILES_FULL, [row | {"epoch": 0, "batch": 1} for row in later], 1)
+    view = commit(warehouse, table, [row | {"epoch": 0, "batch": 1} for row in later], 1)
     # a, c and d are flagged. Of the true bots a, b, f and g, the last never came.
     found = bots_found(view, named(spark, "a", "b", "f", "g"))
     assert found == Bots(found=3, true=3, precision=1 / 3, recall=1 / 3)

@@ -3,9 +3,8 @@ import pyarrow as pa
 import pytest
 
 from recsys.config import FeatureSettings
-from recsys.features.definitions import ITEM_FEATURES
+from recsys.features.definitions import ITEM_FEATURES, feature_names
 from recsys.features.history import I64, Histories
-from recsys.features.pairs import feature_names
 from recsys.ranking.assemble import Encoder, Requests, as_of, features, similarity
 
 BEHAVIOURS = ("view", "click")
@@ -79,8 +78,8 @@ def test_items_of_the_history_leave_and_take_their_request_along(history: Histor
     )
     matrix, kept = features(history, asked, newest_item, BEHAVIOURS, FeatureSettings(), seen=False)
     assert kept.tolist() == [0, 2, 5, 6]
-    assert matrix.shape == (4, len(feature_names()))
-    column = {name: matrix[:, place].tolist() for place, name in enumerate(feature_names())}
+    assert matrix.shape == (4, len(feature_names(FeatureSettings())))
+    column = {name: matrix[:, place].tolist() for place, name in enumerate(feature_names(FeatureSettings()))}
     assert column["engaged_count"] == [1, 1, 0, 0]
     assert column["recency_s"] == pytest.approx([1, 1, np.nan, np.nan], nan_ok=True)
     assert column["pair_similarity"] == pytest.approx([0, 0, np.nan, np.nan], nan_ok=True)
@@ -88,6 +87,6 @@ def test_items_of_the_history_leave_and_take_their_request_along(history: Histor
     assert lead == pytest.approx([-1, -1, np.nan, np.nan], nan_ok=True)
     with_seen, every = features(history, asked, newest_item, BEHAVIOURS, FeatureSettings(), seen=True)
     assert every.tolist() == list(range(7))
-    place = feature_names().index
+    place = feature_names(FeatureSettings()).index
     assert with_seen[:, place("pair_engaged_count")].tolist() == [0, 1, 0, 1, 0, 0, 0]
     assert with_seen[1, place("pair_similarity")] == 1.0

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 import torch
 
+from recsys.config import FeatureSettings
 from recsys.encoder.job import Step
 from recsys.encoder.model import Encoder
 from recsys.encoder.trained import TrainedEncoder
 from recsys.errors import NoDataError
-from recsys.features.pairs import feature_names
+from recsys.features.definitions import feature_names
 from recsys.tables import EVENTS, EXAMPLES, ITEM_FEATURES, ITEMS
 from tests.ranking.log import CATALOGUE, DAY, rows
 from tests.ranking.test_spark import SETTINGS
@@ -91,7 +92,7 @@ def test_examples_are_written_with_the_item_features_that_they_need(shop: Shop) 
     assert len(found) > 100
     assert all(DAY <= row["at"] < EVENING and row["day"] == DAY.date() for row in found)
     assert {row["label"] for row in found} == {0.0, 1.0}
-    values = [dict(zip(feature_names(), row["features"], strict=True)) for row in found]
+    values = [dict(zip(feature_names(FeatureSettings()), row["features"], strict=True)) for row in found]
     assert any(value["item_engaged_count_1h"] > 0 for value in values)  # the backfill ran before
     assert any(value["pair_category_share"] > 0 for value in values)  # the catalogue's categories
     assert any(np.isnan(value["pair_recency_s"]) for value in values)  # unknown stays unknown
@@ -107,7 +108,7 @@ def test_what_is_read_is_what_was_written_in_order(shop: Shop) -> None:
     wanted = [row for row in shop.rows() if first <= row["at"] < last]
     found = read_examples(shop.warehouse.view(), first, last)
     assert 0 < len(wanted) < len(shop.rows())
-    assert found.x.shape == (len(wanted), len(feature_names()))
+    assert found.x.shape == (len(wanted), len(feature_names(FeatureSettings())))
     np.testing.assert_array_equal(found.x, np.asarray([row["features"] for row in wanted], dtype=np.float32))
     assert found.y.tolist() == [row["label"] for row in wanted]
     assert found.at.tolist() == [int(row["at"].timestamp() * 1e6) for row in wanted]
@@ -128,7 +129,7 @@ def test_a_range_without_examples_is_named(shop: Shop) -> None:
 
 def keyed(found: list[Row]) -> dict[tuple[str, str], tuple[datetime, float]]:
     """Moment and similarity of each pair."""
-    place = feature_names().index("pair_similarity")
+    place = feature_names(FeatureSettings()).index("pair_similarity")
     return {(row["request_id"], row["item_id"]): (row["at"], row["features"][place]) for row in found}
 
 

@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.config import FeatureSettings, RankerSettings, Settings
-from recsys.features.definitions import ITEM_FEATURES
-from recsys.features.pairs import feature_names
+from recsys.features.definitions import ITEM_FEATURES, feature_names
 from recsys.ranking.assemble import Encoder
 from recsys.ranking.passes import Chosen, featured, labelled, read_noise, whole_users
 
@@ -171,7 +170,7 @@ def test_pairs_get_features_as_of_their_request(newest_item: Encoder, seen: bool
         ("r", "c", 0.0, None),
         *([("r", "a", 0.0, None)] if seen else []),
     ]
-    one, two = (dict(zip(feature_names(), r["features"], strict=True)) for r in rows[:2])
+    one, two = (dict(zip(feature_names(FeatureSettings()), r["features"], strict=True)) for r in rows[:2])
     assert (one["engaged_count"], one["search_count_1d"], one["recency_s"]) == (2, 1, 1)
     assert one["request_is_ahead"] == 1
     assert one["pair_category_share"] == 0.5

@@ -12,7 +12,7 @@ from recsys.encoder.model import Encoder
 from recsys.encoder.trained import TrainedEncoder
 from recsys.encoder.vocabulary import Vocabulary
 from recsys.errors import ConfigError, NoDataError
-from recsys.features.pairs import feature_names
+from recsys.features.definitions import feature_names
 from recsys.tables import EVENTS, EXAMPLES, ITEMS
 from tests.ranking.log import BORN, CATALOGUE, DAY, LATE, SOLD_OUT, rows
 
@@ -91,7 +91,7 @@ def test_examples_are_labelled_and_see_only_what_lies_before(
     events: DataFrame, item_features: DataFrame, items: DataFrame, encoder_path: str
 ) -> None:
     got = build(events, item_features, items, encoder_path)
-    names = feature_names()
+    names = feature_names(FeatureSettings())
     log = [row for row in rows() if row.get("user_id")]
     clicks = [(row["item_id"], row["event_time"]) for row in rows() if row["behaviour"] == "click"]
     by_request: dict[str, list[Any]] = {}
@@ -184,7 +184,7 @@ def test_no_pair_has_an_item_that_the_catalogue_lacked_at_the_full_hour(
     assert sold == set(range(15))
     others = {(row["at"] - DAY) // timedelta(hours=1) for row in got if row["item_id"] != LATE}
     assert others == set(range(24))
-    share = feature_names().index("pair_category_share")
+    share = feature_names(FeatureSettings()).index("pair_category_share")
     assert any(row["features"][share] > 0 for row in got)  # of the newest category; nothing was engaged with in "old"
 
 

@@ -13,13 +13,12 @@ import pyarrow as pa
 import pytest
 import torch
 
-from recsys.config import EncoderSettings, RankerSettings, Settings, TopNSettings
+from recsys.config import EncoderSettings, FeatureSettings, RankerSettings, Settings, TopNSettings
 from recsys.encoder.model import Encoder
 from recsys.encoder.trained import TrainedEncoder
 from recsys.encoder.vocabulary import Vocabulary
-from recsys.features.definitions import ITEM_FEATURES, names
+from recsys.features.definitions import ITEM_FEATURES, feature_names, names
 from recsys.features.item import ItemSnapshot, from_table
-from recsys.features.pairs import feature_names
 from recsys.ranking.train import Examples, train_ranker
 from recsys.ranking.trained import TrainedRanker
 from recsys.registry.bundle import Bundle, save
@@ -49,13 +48,13 @@ def encoder(seed: int) -> TrainedEncoder:
 
 def ranker(seed: int) -> TrainedRanker:
     random = np.random.default_rng(seed)
-    x = random.normal(size=(200, len(feature_names()))).astype(np.float32)
+    x = random.normal(size=(200, len(feature_names(FeatureSettings())))).astype(np.float32)
     y = (random.random(200) < 0.5).astype(np.float32)
     request = np.arange(200) // 4
     settings = RankerSettings(hidden=(4,), epochs=1, batch=64)
     zero = np.zeros(len(y), dtype=np.float32)
     examples = Examples(x=x, y=y, request=request, at=request * 1000, user=request, offset=zero)
-    return train_ranker(examples, settings, seed, feature_names())[0]
+    return train_ranker(examples, settings, seed, feature_names(FeatureSettings()))[0]
 
 
 def snapshot() -> ItemSnapshot:

@@ -7,13 +7,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from recsys.config import EncoderSettings, RankerSettings, Settings
+from recsys.config import EncoderSettings, FeatureSettings, RankerSettings, Settings
 from recsys.encoder.model import Encoder
 from recsys.encoder.trained import TrainedEncoder
 from recsys.encoder.vocabulary import Vocabulary
-from recsys.features.definitions import ITEM_FEATURES
+from recsys.features.definitions import ITEM_FEATURES, feature_names
 from recsys.features.item import ItemSnapshot
-from recsys.features.pairs import feature_names
 from recsys.ranking.train import Examples, train_ranker
 from recsys.topn.spark import ModelPaths
 
@@ -49,12 +48,12 @@ def save_models(folder: Path, catalogue: ItemSnapshot, settings: Settings) -> Mo
     )
     encoder.save(Path(paths.encoder))
     random = np.random.default_rng(1)
-    x = random.standard_normal((400, len(feature_names()))).astype(np.float32)
+    x = random.standard_normal((400, len(feature_names(FeatureSettings())))).astype(np.float32)
     y = (x[:, -1] + random.standard_normal(400) > 0).astype(np.float32)
     order = np.arange(400, dtype=np.int64)
     zero = np.zeros(400, dtype=np.float32)
     examples = Examples(x=x, y=y, request=order // 4, at=order // 4, user=order // 4, offset=zero)
-    ranker, _ = train_ranker(examples, RankerSettings(epochs=1), seed=1, names=feature_names())
+    ranker, _ = train_ranker(examples, RankerSettings(epochs=1), seed=1, names=feature_names(FeatureSettings()))
     ranker.save(Path(paths.ranker))
     catalogue.save(Path(paths.snapshot))
     return paths

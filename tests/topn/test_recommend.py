@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 
 from recsys.config import FeatureSettings, TopNSettings
 from recsys.errors import BundleError, NoDataError
-from recsys.features.definitions import ITEM_FEATURES, names
+from recsys.features.definitions import ITEM_FEATURES, feature_names, names
 from recsys.features.history import F32, I32, I64, Histories, Points
 from recsys.features.item import ItemSnapshot
-from recsys.features.pairs import feature_names
 from recsys.topn import recommend as module
 from recsys.topn.index import build_index
 from recsys.topn.recommend import TopN, recommend
@@ -61,7 +60,7 @@ class Circle:
 class ByPopularity:
     """A ranker that reads one column: the item's behaviours of the day."""
 
-    names: tuple[str, ...] = feature_names()
+    names: tuple[str, ...] = feature_names(FeatureSettings())
 
     def score(self, x: F32, /) -> F32:
         score: F32 = x[:, self.names.index("item_engaged_count_1d")] / np.float32(100)
@@ -215,7 +214,7 @@ def test_no_users_give_no_lists() -> None:
 
 def test_a_ranker_of_other_features_is_refused() -> None:
     with pytest.raises(BundleError, match="unknown here \\['old'\\]"):
-        run(histories([]), ByPopularity(names=("old", *feature_names()[1:])), snapshot())
+        run(histories([]), ByPopularity(names=("old", *feature_names(FeatureSettings())[1:])), snapshot())
 
 
 def test_an_empty_snapshot_is_refused() -> None:
