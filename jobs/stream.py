@@ -32,14 +32,15 @@ def main(context: Context) -> None:
     queries.log_progress(context.spark)
     for table in (EVENTS, REJECTED_EVENTS, ITEM_TILES, profiles_table(settings.features), BATCHES):
         warehouse.create(table)  # before two queries side by side could both create one
+    profiles = queries.checkpoint(warehouse, root, stream.QUERY, context.arguments.rebuild)
+    queries.agree(context.spark, profiles, stream.rests_on(settings))
     point = queries.checkpoint(warehouse, root, ingest.QUERY)
     rows, write = ingest.ingest_stream(warehouse, context.mapping, settings, point.epoch, point.began)
     running = [queries.start(rows, write, name=ingest.QUERY, point=point, trigger=trigger)]
     if trigger == queries.AVAILABLE_NOW:
         queries.wait(running)
-    point = queries.checkpoint(warehouse, root, stream.QUERY, context.arguments.rebuild)
-    state, append = stream.profiles_stream(warehouse, settings, point.epoch)
-    running.append(queries.start(state, append, name=stream.QUERY, point=point, trigger=trigger, mode="update"))
+    state, append = stream.profiles_stream(warehouse, settings, profiles.epoch)
+    running.append(queries.start(state, append, name=stream.QUERY, point=profiles, trigger=trigger, mode="update"))
     queries.wait(running)
 
 

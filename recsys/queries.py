@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,12 +25,13 @@ from pyspark.sql.streaming.listener import (
 )
 from pyspark.sql.streaming.query import StreamingQuery
 
-from recsys.errors import ConfigError
+from recsys.errors import ConfigError, RefusedError
 from recsys.io import Warehouse
 from recsys.log import event as event_
 from recsys.tables import BATCHES
 
 AVAILABLE_NOW = "available-now"
+RESTS_ON = "rests_on"  # folder of a checkpoint
 log = logging.getLogger(__name__)
 
 
@@ -54,14 +56,37 @@ def checkpoint(warehouse: Warehouse, root: str, query: str, rebuild: bool = Fals
     return Checkpoint(path=f"{root.rstrip('/')}/{query}/epoch={epoch}", epoch=epoch, began=began)
 
 
+def agree(spark: SparkSession, point: Checkpoint, rests_on: Mapping[str, str]) -> None:
+    """Keep beside the checkpoint what the query's state and rows rest on, or compare with what is kept there.
+
+    Raises RefusedError: the query was begun with something else, which it names.
+    """
+    folder = f"{point.path}/{RESTS_ON}"
+    if _listed(spark, folder) is None:
+        spark.createDataFrame([(json.dumps(dict(rests_on)),)], "value string").coalesce(1).write.text(folder)
+        return
+    kept = json.loads("".join(row["value"] for row in spark.read.text(folder).collect()))  # the one line of above
+    changed = [f"{name} was {kept.get(name)}, now {now}" for name, now in rests_on.items() if kept.get(name) != now]
+    if changed:
+        raise RefusedError(
+            f"{point.path!r} was begun with other settings: {'; '.join(changed)}. Take these back, or start "
+            "jobs/stream.py with --rebuild: it computes the table anew from `events`, under a new epoch."
+        )
+
+
 def _newest_epoch(spark: SparkSession, folder: str) -> int | None:
+    names = _listed(spark, folder) or []
+    return max((int(name.partition("=")[2]) for name in names if name.startswith("epoch=")), default=None)
+
+
+def _listed(spark: SparkSession, folder: str) -> list[str] | None:
+    """Names in a folder of any file system; None: there is no such folder."""
     jvm = spark._jvm
     path = jvm.org.apache.hadoop.fs.Path(folder)  # type: ignore[union-attr]
     files = path.getFileSystem(spark._jsparkSession.sessionState().newHadoopConf())
     if not files.exists(path):
         return None
-    names = [str(status.getPath().getName()) for status in files.listStatus(path)]
-    return max((int(name.partition("=")[2]) for name in names if name.startswith("epoch=")), default=None)
+    return [str(status.getPath().getName()) for status in files.listStatus(path)]
 
 
 def start(

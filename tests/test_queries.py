@@ -16,7 +16,7 @@ from pyspark.errors import StreamingQueryException
 from pyspark.sql import DataFrame, SparkSession
 
 from recsys import queries
-from recsys.errors import ConfigError
+from recsys.errors import ConfigError, RefusedError
 from recsys.io import Commit, Warehouse
 
 NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
@@ -51,6 +51,16 @@ def test_epochs_grow_with_each_rebuild(spark: SparkSession, tmp_path: Path) -> N
     rebuilt = queries.checkpoint(warehouse, root, "q", rebuild=True)
     assert rebuilt == queries.Checkpoint(path=f"{tmp_path}/c/q/epoch=11", epoch=11, began=None)
     assert queries.checkpoint(warehouse, root, "other").epoch == 0
+
+
+def test_a_checkpoint_is_kept_to_what_it_was_begun_with(spark: SparkSession, tmp_path: Path) -> None:
+    queries.agree(spark, point(tmp_path), {"features.k": "256", "the features": "a, b"})
+    queries.agree(spark, point(tmp_path), {"features.k": "256", "the features": "a, b"})
+    with pytest.raises(RefusedError, match=r"features.k was 256, now 128\. Take these back.* --rebuild") as told:
+        queries.agree(spark, point(tmp_path), {"features.k": "128", "the features": "a, b"})
+    assert "the features" not in str(told.value)
+    with pytest.raises(RefusedError, match="the features was a, b, now a"):
+        queries.agree(spark, point(tmp_path), {"features.k": "256", "the features": "a"})
 
 
 def test_an_unknown_trigger_is_refused(spark: SparkSession, tmp_path: Path) -> None:

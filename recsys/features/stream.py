@@ -10,7 +10,7 @@ from pyspark.sql import DataFrame, Observation
 from pyspark.sql import functions as F
 
 from recsys.config import Settings
-from recsys.features.definitions import profiles_table
+from recsys.features.definitions import feature_hash, profiles_table, user_features_of
 from recsys.features.spark import profile_state, with_user_features
 from recsys.io import Accounting, Commit, Warehouse
 from recsys.log import event
@@ -44,6 +44,17 @@ class Profiles:
         versions = {USER_PROFILES.name: self.warehouse.version(table)}
         self.warehouse.finish(commit, versions, started, Accounting(rows_in=touched, accepted=touched))
         event(log, "batch committed", query=QUERY, batch=number, users=touched)
+
+
+def rests_on(settings: Settings) -> dict[str, str]:
+    """The settings that the query's state and rows are a function of, beside the events."""
+    names = (feature.name for feature in user_features_of(settings.features))
+    return {
+        "features.k": str(settings.features.k),
+        "the engaged behaviours": ", ".join(settings.engaged()),
+        "the features": ", ".join(names),
+        "their definitions": feature_hash(user_features_of(settings.features)),
+    }
 
 
 def profiles_stream(warehouse: Warehouse, settings: Settings, epoch: int) -> tuple[DataFrame, Profiles]:
