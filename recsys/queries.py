@@ -62,8 +62,9 @@ def agree(spark: SparkSession, point: Checkpoint, rests_on: Mapping[str, str]) -
     Raises RefusedError: the query was begun with something else, which it names.
     """
     folder = f"{point.path}/{RESTS_ON}"
-    if _listed(spark, folder) is None:
-        spark.createDataFrame([(json.dumps(dict(rests_on)),)], "value string").coalesce(1).write.text(folder)
+    if "_SUCCESS" not in (_listed(spark, folder) or []):  # absent, or the write was cut off
+        line = spark.createDataFrame([(json.dumps(dict(rests_on)),)], "value string")
+        line.coalesce(1).write.mode("overwrite").text(folder)
         return
     kept = json.loads("".join(row["value"] for row in spark.read.text(folder).collect()))  # the one line of above
     changed = [f"{name} was {kept.get(name)}, now {now}" for name, now in rests_on.items() if kept.get(name) != now]

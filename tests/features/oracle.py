@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from statistics import fmean, pstdev
 
@@ -34,8 +35,8 @@ class Event:
 
 
 def state(log: Sequence[Event], user: str, k: int) -> list[Event]:
-    """The user's last k engaged behaviours, oldest first."""
-    mine = [e for e in log if e.user == user and e.behaviour in ENGAGED]
+    """The user's last k engaged behaviours, oldest first; `user` "": the log is one user's."""
+    mine = [e for e in log if user in ("", e.user) and e.behaviour in ENGAGED]
     return sorted(mine, key=lambda e: (e.time, e.id))[-k:]
 
 
@@ -159,11 +160,25 @@ def _bot(seen: Sequence[Event], s: FeatureSettings) -> bool:
     return len(seen) >= s.bot_min_events and bool(gaps) and gaps[len(gaps) // 2] < s.bot_median_gap_s * S
 
 
+def everyone(log: Sequence[Event], low: int, high: int) -> int:
+    """Engaged behaviours with any item in [low, high)."""
+    return sum(1 for e in log if e.item is not None and e.behaviour in ENGAGED and low <= e.time < high)
+
+
 def item_values(
-    log: Sequence[Event], item: str, hour: int, price: int | None, highest: int | None = None
+    log: Sequence[Event],
+    item: str,
+    hour: int,
+    price: int | None,
+    highest: int | None = None,
+    crowd: Callable[[int, int], int] | None = None,
 ) -> dict[str, Value]:
-    """All item features of one item at a whole hour; `highest` is its highest price of late, if not the present one."""
+    """All item features of one item at a whole hour; `highest` is its highest price of late, if not the present one.
+
+    `crowd` counts everyone's behaviours of [low, high) where the log is not everyone's.
+    """
     past = [e for e in log if e.item == item and e.time < hour]
+    of_all = crowd or partial(everyone, log)
 
     def count(window: str, *behaviours: str) -> int:
         return sum(1 for e in past if e.time >= hour - WINDOW[window] and e.behaviour in behaviours)
@@ -171,8 +186,7 @@ def item_values(
     values: dict[str, Value] = {f"item_engaged_count_{w}": count(w, *ENGAGED) for w in ("1h", "6h", "1d", "7d")}
     values |= {f"item_event_count_{w}": count(w, *NAMES) for w in ("1h", "6h", "1d", "7d")}
     for w in ("1h", "6h", "1d"):
-        inside = [e for e in log if e.item is not None and e.behaviour in ENGAGED and hour - WINDOW[w] <= e.time < hour]
-        share = math.log((count(w, *ENGAGED) + 0.5) / (len(inside) + 50))
+        share = math.log((count(w, *ENGAGED) + 0.5) / (of_all(hour - WINDOW[w], hour) + 50))
         values[f"item_engaged_share_{w}"] = share if count("7d", *NAMES) else None
     for behaviour in ("impression", "click", "cart", "purchase"):
         values[f"item_{behaviour}_count_7d"] = count("7d", behaviour)

@@ -14,26 +14,14 @@ from hypothesis import strategies as st
 from recsys.errors import BundleError
 from recsys.features.definitions import ITEM_FEATURES, names
 from recsys.features.history import Points
-from recsys.features.item import Crowd, ItemSnapshot, Tiles, from_table, item_features
+from recsys.features.item import Crowd, ItemSnapshot, from_table, item_features
 from tests.features import oracle
 from tests.features.logs import AT, events
 from tests.features.oracle import ENGAGED, NAMES, Event, S
+from tests.features.tiles import tiles_of
 
 HOUR = 3600 * S
 START = AT // HOUR * HOUR
-
-
-def _tiles(log: list[Event], items: list[str], width: int) -> Tiles:
-    """One row for each event: rows of the same tile and behaviour are added up, as partial rows are."""
-    rows = [[e for e in sorted(log, key=lambda e: (e.time // width, e.behaviour)) if e.item == item] for item in items]
-    flat = [e for part in rows for e in part]
-    return Tiles(
-        offsets=np.cumsum([0, *map(len, rows)]).astype(np.int64),
-        tile=np.asarray([e.time // width * width for e in flat], dtype=np.int64),
-        behaviour=np.asarray([NAMES.index(e.behaviour) for e in flat], dtype=np.int8),
-        events=np.ones(len(flat), dtype=np.int64),
-        revenue=np.asarray([0 if e.price is None else e.price * e.quantity for e in flat], dtype=np.int64),
-    )
 
 
 @settings(max_examples=200)
@@ -42,7 +30,7 @@ def _tiles(log: list[Event], items: list[str], width: int) -> Tiles:
 )
 def test_equals_oracle(log: list[Event], width: int, shift: int, price: int | None) -> None:
     items, at = ["a", "b", "nothing", "ü"], START + shift * HOUR
-    tiles = _tiles(log, items, width)
+    tiles = tiles_of(log, items, width)
     points = Points(start=tiles.offsets[:-1], end=tiles.offsets[1:], at=np.full(4, at))
     first = [min((e.time // HOUR * HOUR for e in log if e.item == item), default=at) for item in items]
     told = oracle.price_values(price, 7)
