@@ -48,6 +48,12 @@ STAGES: tuple[Stage, ...] = (
         writes=("item_features", "coverage"),
     ),
     Stage(
+        name="parity",
+        does="stored features beside new ones",
+        reads=("events", "items", "item_features", "user_profiles"),
+        writes=("parity",),
+    ),
+    Stage(
         name="train_encoder",
         does="Transformer on sequences, from the champion's",
         reads=("events", REGISTRY),

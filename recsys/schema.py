@@ -19,6 +19,11 @@ class Column:
     person: bool = False
 
 
+def column(name: str, type: str, meaning: str, person: bool = False) -> Column:
+    """A column, in one line."""
+    return Column(name=name, type=type, meaning=meaning, person=person)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Table:
     """A Delta table: what one row is, and how rows come and go."""

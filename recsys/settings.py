@@ -189,6 +189,7 @@ class EvaluateSettings(Section):
     requests: int = Field(20_000, ge=1, description="requests of a day in streaming mode, drawn by seed beyond that")
     window_hours: int = Field(24, ge=1, description="window of the popularity baselines")
     step_minutes: int = Field(5, ge=1, le=60, description="rolling popularity is renewed this often; divides 60")
+    parity: float = Field(0.01, ge=0, le=1, description="share of users whose features a night computes anew")
     heavy: int = Field(20, ge=1, description="behaviours in the history from which a user is heavy")
     resamples: int = Field(500, ge=100, description="bootstrap resamples of the users")
 

@@ -5,28 +5,26 @@ Times are UTC with microseconds. Prices are integers in minor units (cents), so 
 
 from __future__ import annotations
 
+from recsys.ledger import BATCHES as BATCHES
+from recsys.ledger import COMMIT as COMMIT
+from recsys.ledger import COVERAGE as COVERAGE
+from recsys.ledger import PARITY as PARITY
 from recsys.schema import Column as Column
 from recsys.schema import Table as Table
+from recsys.schema import column
 
-
-def _c(name: str, type: str, meaning: str, person: bool = False) -> Column:
-    return Column(name=name, type=type, meaning=meaning, person=person)
-
-
-USER_ID = _c("user_id", "string", "keyed pseudonym of the user; NULL: anonymous", person=True)
-ITEM_ID = _c("item_id", "string", "the source's item id")
-EPOCH = _c("epoch", "bigint", "grows with each new checkpoint; first half of the row's version")
-BATCH = _c("batch", "bigint", "micro-batch that wrote the row; second half of its version")
-BUNDLE = _c("bundle", "string", "id of the model bundle that made the row")
+USER_ID = column("user_id", "string", "keyed pseudonym of the user; NULL: anonymous", person=True)
+ITEM_ID = column("item_id", "string", "the source's item id")
+BUNDLE = column("bundle", "string", "id of the model bundle that made the row")
 
 _BEHAVIOUR = (
-    _c("event_id", "string", "the source's id of the event, else a hash over the columns that the mapping names"),
-    _c("event_time", "timestamp", "when the user did it"),
-    _c("behaviour", "string", "behaviour type, as declared in the settings or the mapping"),
-    _c("item_id", "string", "item concerned; NULL for a search"),
-    _c("price_minor", "bigint", "price of one piece in minor units; NULL: unknown"),
-    _c("quantity", "bigint", "pieces; 1 where the source has none"),
-    _c("value", "double", "the behaviour's own value: a rating, seconds watched; NULL: none"),
+    column("event_id", "string", "the source's id of the event, else a hash over the columns that the mapping names"),
+    column("event_time", "timestamp", "when the user did it"),
+    column("behaviour", "string", "behaviour type, as declared in the settings or the mapping"),
+    column("item_id", "string", "item concerned; NULL for a search"),
+    column("price_minor", "bigint", "price of one piece in minor units; NULL: unknown"),
+    column("quantity", "bigint", "pieces; 1 where the source has none"),
+    column("value", "double", "the behaviour's own value: a rating, seconds watched; NULL: none"),
 )
 RECENT_FIELDS = tuple(column.name for column in _BEHAVIOUR)
 RECENT_TYPE = "array<struct<" + ", ".join(f"{c.name}: {c.type}" for c in _BEHAVIOUR) + ">>"
@@ -40,16 +38,16 @@ EVENTS = Table(
     columns=(
         *_BEHAVIOUR,
         USER_ID,
-        _c("session_id", "string", "pseudonym of the source's session; NULL: none", person=True),
-        _c("query", "string", "search text, NFKC, lower case, single blanks"),
-        _c("request_id", "string", "the list that the item was shown in; NULL: none"),
-        _c("position", "int", "place in that list, from 1"),
-        _c("context", "map<string,string>", "further columns that the mapping keeps: device, country"),
-        _c("imputed", "array<string>", "columns whose value was set by a missing-value or outlier policy"),
-        _c("known_at", "timestamp", "when the pipeline could first know it; written once"),
-        _c("ingest_time", "timestamp", "start of the micro-batch that accepted it"),
-        _c("origin", "string", "the source's name in its mapping"),
-        _c("event_date", "date", "UTC day of event_time"),
+        column("session_id", "string", "pseudonym of the source's session; NULL: none", person=True),
+        column("query", "string", "search text, NFKC, lower case, single blanks"),
+        column("request_id", "string", "the list that the item was shown in; NULL: none"),
+        column("position", "int", "place in that list, from 1"),
+        column("context", "map<string,string>", "further columns that the mapping keeps: device, country"),
+        column("imputed", "array<string>", "columns whose value was set by a missing-value or outlier policy"),
+        column("known_at", "timestamp", "when the pipeline could first know it; written once"),
+        column("ingest_time", "timestamp", "start of the micro-batch that accepted it"),
+        column("origin", "string", "the source's name in its mapping"),
+        column("event_date", "date", "UTC day of event_time"),
     ),
 )
 
@@ -59,29 +57,10 @@ REJECTED_EVENTS = Table(
     key=(),
     kind="append",
     columns=(
-        _c("reasons", "array<string>", "every reason, as `code` or `code:column`"),
-        _c("raw", "string", "the input as JSON, ids of persons replaced by pseudonyms", person=True),
-        _c("origin", "string", "the source's name in its mapping"),
-        _c("ingest_time", "timestamp", "start of the micro-batch that rejected it"),
-    ),
-)
-
-BATCHES = Table(
-    name="batches",
-    row="what one batch did to all tables; written last, so it is the commit point",
-    key=("query", "epoch", "batch"),
-    kind="append",
-    columns=(
-        _c("query", "string", "the streaming query or job"),
-        EPOCH,
-        BATCH,
-        _c("versions", "map<string,bigint>", "Delta version of each table that the batch wrote"),
-        _c("rows_in", "bigint", "input rows"),
-        _c("accepted", "bigint", "rows that became events"),
-        _c("duplicate", "bigint", "rows whose event was known already"),
-        _c("rejected", "bigint", "rows set aside with a reason"),
-        _c("started_at", "timestamp", "when the batch began"),
-        _c("committed_at", "timestamp", "when this row was written"),
+        column("reasons", "array<string>", "every reason, as `code` or `code:column`"),
+        column("raw", "string", "the input as JSON, ids of persons replaced by pseudonyms", person=True),
+        column("origin", "string", "the source's name in its mapping"),
+        column("ingest_time", "timestamp", "start of the micro-batch that rejected it"),
     ),
 )
 
@@ -92,15 +71,15 @@ ITEMS = Table(
     kind="slowly changing",
     columns=(
         ITEM_ID,
-        _c("category", "string", "category path, `a|b`; NULL: unknown"),
-        _c("price_minor", "bigint", "list price in minor units; NULL: unknown"),
-        _c("title", "string", "title, NFKC; NULL: unknown"),
-        _c("description", "string", "further text; NULL: none"),
-        _c("sales_volume", "bigint", "pieces sold so far"),
-        _c("in_stock", "boolean", "may be recommended"),
-        _c("vector", "array<float>", "precomputed image or other vector; NULL: none"),
-        _c("valid_from", "timestamp", "first moment of the span, closed"),
-        _c("valid_to", "timestamp", "end of the span, open; NULL: still valid"),
+        column("category", "string", "category path, `a|b`; NULL: unknown"),
+        column("price_minor", "bigint", "list price in minor units; NULL: unknown"),
+        column("title", "string", "title, NFKC; NULL: unknown"),
+        column("description", "string", "further text; NULL: none"),
+        column("sales_volume", "bigint", "pieces sold so far"),
+        column("in_stock", "boolean", "may be recommended"),
+        column("vector", "array<float>", "precomputed image or other vector; NULL: none"),
+        column("valid_from", "timestamp", "first moment of the span, closed"),
+        column("valid_to", "timestamp", "end of the span, open; NULL: still valid"),
     ),
 )
 
@@ -111,14 +90,13 @@ USER_PROFILES = Table(
     kind="newest wins",
     columns=(
         USER_ID,
-        EPOCH,
-        BATCH,
-        _c("as_of", "timestamp", "time of the user's newest event; windows are true at this moment and stale after"),
-        _c("recent", RECENT_TYPE, "last K engaged behaviours in total order (event_time, event_id), oldest first"),
-        _c("counts", "map<string,bigint>", "lifetime number of events by behaviour, impressions included"),
-        _c("spend_minor", "bigint", "lifetime sum of price x quantity over purchases, minor units"),
-        _c("first_time", "timestamp", "time of the user's first event"),
-        _c("truncated", "boolean", "the user has more engaged behaviours than `recent` holds"),
+        *COMMIT,
+        column("as_of", "timestamp", "time of the user's newest event; windows are true then and stale after"),
+        column("recent", RECENT_TYPE, "last K engaged behaviours in total order (event_time, event_id), oldest first"),
+        column("counts", "map<string,bigint>", "lifetime number of events by behaviour, impressions included"),
+        column("spend_minor", "bigint", "lifetime sum of price x quantity over purchases, minor units"),
+        column("first_time", "timestamp", "time of the user's first event"),
+        column("truncated", "boolean", "the user has more engaged behaviours than `recent` holds"),
     ),
 )
 
@@ -130,14 +108,13 @@ ITEM_TILES = Table(
     partition_by=("tile_date",),
     columns=(
         ITEM_ID,
-        _c("behaviour", "string", "behaviour type"),
-        _c("tile", "timestamp", "first moment of the tile, closed"),
-        _c("events", "bigint", "number of events"),
-        _c("pieces", "bigint", "sum of quantities"),
-        _c("revenue_minor", "bigint", "sum of price x quantity, minor units"),
-        EPOCH,
-        BATCH,
-        _c("tile_date", "date", "UTC day of the tile"),
+        column("behaviour", "string", "behaviour type"),
+        column("tile", "timestamp", "first moment of the tile, closed"),
+        column("events", "bigint", "number of events"),
+        column("pieces", "bigint", "sum of quantities"),
+        column("revenue_minor", "bigint", "sum of price x quantity, minor units"),
+        *COMMIT,
+        column("tile_date", "date", "UTC day of the tile"),
     ),
 )
 
@@ -149,30 +126,30 @@ ITEM_FEATURES = Table(
     partition_by=("day",),
     columns=(
         ITEM_ID,
-        _c("hour", "timestamp", "moment the features are true at; windows are [hour - w, hour)"),
-        _c("day", "date", "UTC day of hour"),
+        column("hour", "timestamp", "moment the features are true at; windows are [hour - w, hour)"),
+        column("day", "date", "UTC day of hour"),
     ),
 )
 
 _VECTOR = (
     BUNDLE,
-    _c("vector", "array<float>", "unit-length embedding, D values"),
-    _c("as_of", "timestamp", "newest event that the vector knows"),
-    _c("made_by", "string", "`host/pid` of the process that ran the model"),
+    column("vector", "array<float>", "unit-length embedding, D values"),
+    column("as_of", "timestamp", "newest event that the vector knows"),
+    column("made_by", "string", "`host/pid` of the process that ran the model"),
 )
 USER_EMBEDDINGS = Table(
     name="user_embeddings",
     row="a user's vector and the bundle that made it",
     key=("user_id", "bundle"),
     kind="newest wins",
-    columns=(USER_ID, *_VECTOR, EPOCH, BATCH),
+    columns=(USER_ID, *_VECTOR, *COMMIT),
 )
 ITEM_EMBEDDINGS = Table(
     name="item_embeddings",
     row="an item's vector and the bundle that made it",
     key=("item_id", "bundle"),
     kind="newest wins",
-    columns=(ITEM_ID, *_VECTOR, EPOCH, BATCH),
+    columns=(ITEM_ID, *_VECTOR, *COMMIT),
 )
 
 EXAMPLES = Table(
@@ -182,15 +159,15 @@ EXAMPLES = Table(
     kind="replaced by partition",
     partition_by=("day",),
     columns=(
-        _c("request_id", "string", "the request or target event that the label belongs to"),
+        column("request_id", "string", "the request or target event that the label belongs to"),
         USER_ID,
         ITEM_ID,
-        _c("at", "timestamp", "moment of the request; features know only what lies strictly before it"),
-        _c("label", "float", "1: the target behaviour followed; 0: it did not"),
-        _c("behaviour", "string", "the target behaviour; NULL for a negative"),
-        _c("draw_chance", "double", "chance that such a request draws the item as a negative; NULL: in a shown list"),
-        _c("features", "array<float>", "values in the order of the feature names kept with the bundle"),
-        _c("day", "date", "UTC day of `at`"),
+        column("at", "timestamp", "moment of the request; features know only what lies strictly before it"),
+        column("label", "float", "1: the target behaviour followed; 0: it did not"),
+        column("behaviour", "string", "the target behaviour; NULL for a negative"),
+        column("draw_chance", "double", "chance that such a request draws it as a negative; NULL: in a shown list"),
+        column("features", "array<float>", "values in the order of the feature names kept with the bundle"),
+        column("day", "date", "UTC day of `at`"),
     ),
 )
 
@@ -202,27 +179,10 @@ RECOMMENDATIONS = Table(
     columns=(
         USER_ID,
         BUNDLE,
-        _c("at", "timestamp", "moment that the list was made for"),
-        _c("items", "array<struct<item_id: string, score: float, source: string, reason: string>>", "best first"),
-        _c("made_by", "string", "`host/pid` of the process that made the list"),
-        EPOCH,
-        BATCH,
-    ),
-)
-
-COVERAGE = Table(
-    name="coverage",
-    row="which events a day of a derived table covers",
-    key=("table", "day"),
-    kind="newest wins",
-    columns=(
-        _c("table", "string", "derived table"),
-        _c("day", "date", "UTC day"),
-        _c("events_version", "bigint", "Delta version of `events` that was read"),
-        _c("events", "bigint", "number of events of that day"),
-        _c("hash", "bigint", "order-free hash over their ids"),
-        EPOCH,
-        BATCH,
+        column("at", "timestamp", "moment that the list was made for"),
+        column("items", "array<struct<item_id: string, score: float, source: string, reason: string>>", "best first"),
+        column("made_by", "string", "`host/pid` of the process that made the list"),
+        *COMMIT,
     ),
 )
 
@@ -239,4 +199,5 @@ ALL: tuple[Table, ...] = (
     EXAMPLES,
     RECOMMENDATIONS,
     COVERAGE,
+    PARITY,
 )

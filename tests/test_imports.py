@@ -17,6 +17,7 @@ FOUNDATIONS: tuple[str, ...] = (
     "settings",
     "config",
     "schema",
+    "ledger",
     "tables",
     "log",
     "java",
@@ -27,7 +28,7 @@ FOUNDATIONS: tuple[str, ...] = (
 FOUNDATIONS += ("paths", "archive", "queries", "flow")
 TENSOR = ("features", "content", "encoder", "candidates", "ranking", "topn", "registry")
 ORDER = (*FOUNDATIONS, "events", "simulate", *TENSOR, "monitor", "job", "nightly", "demo")
-SPARK_MODULES = {"spark", "stream", "job", "dataset", "backfill", "snapshots", "listed"}  # these may import pyspark
+SPARK_MODULES = {"spark", "stream", "job", "dataset", "backfill", "snapshots", "listed", "parity"}  # may import pyspark
 SPARK = {"pyspark", "delta", "py4j"}
 MODULES = sorted((ROOT / "recsys").rglob("*.py"))
 

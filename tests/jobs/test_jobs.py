@@ -19,6 +19,7 @@ from jobs import (
     embed,
     evaluate,
     nightly,
+    parity,
     recommend,
     simulate,
     stream,
@@ -32,7 +33,7 @@ from tests.jobs.conftest import ROOT
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-STAGES = (stream, catalogue, backfill, train_encoder, train_ranker, embed, recommend, evaluate)
+STAGES = (stream, catalogue, backfill, parity, train_encoder, train_ranker, embed, recommend, evaluate)
 MODULES = (*STAGES, nightly)
 OPTIONS = {"backfill": ["--from", "2026-03-01", "--to", "2026-03-02"]}
 OWN = {

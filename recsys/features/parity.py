@@ -1,0 +1,118 @@
+"""The stored features of a sample beside the same computed anew from `events`: what differs, by feature. Spark."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta, timezone
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from recsys.config import Settings
+from recsys.features.backfill import wanted
+from recsys.features.definitions import ITEM_FEATURES, ITEM_FEATURES_FULL, names, profiles_table, user_features_of
+from recsys.features.snapshots import history
+from recsys.features.spark import item_features, user_profiles
+from recsys.io import View, Warehouse
+from recsys.tables import EVENTS, ITEMS, PARITY
+
+JOB = "parity"
+BUCKETS = 1_000_000
+RELATIVE, ABSOLUTE = 1e-9, 1e-12  # what two sums of the same numbers may differ by
+HOURS = 2  # hours of the day whose item features are computed anew
+SOUND, ANEW = "stored", "anew"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compared:
+    """One feature of `rows` rows. `stale` rows lack events that `events` has, and are not compared."""
+
+    table: str
+    feature: str
+    rows: int
+    stale: int
+    mismatch: int  # both have a value and it differs
+    missing: int  # only the value computed anew is there
+    extra: int  # only the stored one is
+
+
+def compare(warehouse: Warehouse, settings: Settings, day: date) -> list[Compared]:
+    """All features: of the sampled users' newest profiles, and of all items at HOURS hours of the UTC day.
+
+    Users are drawn by a hash of their pseudonym and of the day, evaluate.parity of them. Items are left out where the
+    day has not been backfilled with the present events.
+    """
+    view = warehouse.view()
+    found = list(_profiles(view, settings, day))
+    if view.has(ITEM_FEATURES_FULL) and not wanted(warehouse, [day]):
+        found += _items(view, settings, day)
+    return found
+
+
+def write(warehouse: Warehouse, day: date, found: Sequence[Compared]) -> None:
+    """Append a row a feature to `parity`."""
+    started, commit = datetime.now(timezone.utc), warehouse.next_batch(JOB)
+    counts = [(c.rows, c.stale, c.mismatch, c.missing, c.extra) for c in found]
+    keys = [(day, c.table, c.feature) for c in found]
+    rows = [(*key, *count, commit.epoch, commit.batch) for key, count in zip(keys, counts, strict=True)]
+    version = warehouse.write(PARITY, warehouse.spark.createDataFrame(rows, PARITY.ddl), commit)
+    warehouse.finish(commit, {PARITY.name: version}, started)
+
+
+def _profiles(view: View, settings: Settings, day: date) -> Iterator[Compared]:
+    features = names(user_features_of(settings.features))
+    lucky = F.abs(F.xxhash64("user_id", F.lit(day.toordinal()))) % BUCKETS < settings.evaluate.parity * BUCKETS
+    stored = view.latest(profiles_table(settings.features)).where(lucky)
+    anew = user_profiles(view.read(EVENTS).where(lucky), settings)
+    total = F.aggregate(F.map_values("counts"), F.lit(0).cast("bigint"), lambda one, other: one + other)
+    both = _joined(stored, anew, ["user_id"], features, total)
+    yield from _counted(both, profiles_table(settings.features).name, features)
+
+
+def _items(view: View, settings: Settings, day: date) -> Iterator[Compared]:
+    features = names(ITEM_FEATURES)
+    first = datetime(day.year, day.month, day.day, tzinfo=timezone.utc)
+    hours = [first + timedelta(hours=(day.toordinal() * 7 + 24 // HOURS * n) % 24) for n in range(HOURS)]
+    frame = view.warehouse.spark.createDataFrame([(hour,) for hour in hours], "hour timestamp")
+    past = history(view.read(EVENTS), min(hours), max(hours))
+    anew = item_features(past, view.read(ITEMS), frame, settings)
+    stored = view.read(ITEM_FEATURES_FULL).where(F.col("day") == F.lit(day)).where(F.col("hour").isin(hours))
+    both = _joined(stored, anew, ["item_id", "hour"], features, F.lit(0))
+    yield from _counted(both, ITEM_FEATURES_FULL.name, features)
+
+
+def _joined(
+    stored: DataFrame, anew: DataFrame, key: Sequence[str], features: Sequence[str], total: Column
+) -> DataFrame:
+    """Full outer join: the features as structs SOUND and ANEW, and whether the stored row is stale."""
+    sides = (
+        side.select(*key, F.struct(*features).alias(name), total.alias(f"{name}_total"))
+        for side, name in ((stored, SOUND), (anew, ANEW))
+    )
+    left, right = sides
+    stale = F.coalesce(F.col(f"{SOUND}_total") < F.col(f"{ANEW}_total"), F.lit(False))
+    return left.join(right, list(key), "full_outer").withColumn("stale", stale)
+
+
+def _counted(both: DataFrame, table: str, features: Sequence[str]) -> Iterator[Compared]:
+    kinds = {name: _kinds(F.col(SOUND)[name], F.col(ANEW)[name]) for name in features}
+    fresh = ~F.col("stale")
+    counts = [F.count_if(fresh).alias("rows"), F.count_if("stale").alias("stale")]
+    for name, differing in kinds.items():
+        counts += [F.count_if(fresh & is_).alias(f"{name}.{kind}") for kind, is_ in differing.items()]
+    row = both.agg(*counts).collect()[0]  # one row
+    for name, differing in kinds.items():
+        told = {kind: row[f"{name}.{kind}"] for kind in differing}
+        yield Compared(table=table, feature=name, rows=row["rows"], stale=row["stale"], **told)
+
+
+def _kinds(stored: Column, anew: Column) -> dict[str, Column]:
+    one, other = stored.cast("double"), anew.cast("double")
+    near = F.abs(one - other) <= F.greatest(RELATIVE * F.greatest(F.abs(one), F.abs(other)), F.lit(ABSOLUTE))
+    there, expected = stored.isNotNull(), anew.isNotNull()
+    return {
+        "mismatch": there & expected & ~(near | (stored == anew)),
+        "missing": ~there & expected,
+        "extra": there & ~expected,
+    }
