@@ -61,7 +61,8 @@ def evaluate_day(warehouse: Warehouse, settings: Settings, source: str, day: dat
     folder = report_folder(settings, day)
     data = gathered(view, settings, source, day, bundle, measured, shop)
     write_report(data, folder / PAGE)
-    (folder / SUMMARY).write_text(json.dumps(summary(data), indent=1, default=str) + "\n", encoding="utf-8")
+    text = json.dumps(known(summary(data)), indent=1, default=str, allow_nan=False)
+    (folder / SUMMARY).write_text(text + "\n", encoding="utf-8")
     _track(settings, view, day, bundle, measured, folder)
     event(log, "report written", day=day.isoformat(), path=str(folder / PAGE))
     return folder / PAGE
@@ -131,6 +132,15 @@ def summary(data: ReportData) -> dict[str, object]:
         "samples": [asdict(sample) for sample in data.samples],
         "versions": data.versions,
     }
+
+
+def known(value: object) -> object:
+    """The same value with None in place of NaN, which JSON does not have."""
+    if isinstance(value, dict):
+        return {key: known(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [known(one) for one in value]
+    return None if isinstance(value, float) and value != value else value
 
 
 def _track(settings: Settings, view: View, day: date, bundle: Bundle, measured: Measured, folder: Path) -> None:

@@ -23,6 +23,7 @@ from recsys.features.spark import Batches, profile_state
 from recsys.monitor.baselines import newest_before, popular_before
 from recsys.monitor.measure import Batch, Pool, measure
 from recsys.monitor.timesplit import PLACES, finish
+from recsys.ranking.spark import targets
 from recsys.tables import RECENT_FIELDS, RECENT_TYPE
 from recsys.topn.spark import ModelPaths, load_models
 
@@ -63,8 +64,8 @@ def evaluate_frozen(
 def frozen_requests(events: DataFrame, day: date, settings: Settings) -> DataFrame:
     """The test users of a day with what they did before it: user (a hash), user_id, at, recent, truth."""
     first, last = (start_of(d, settings.timezone) for d in (day, day + timedelta(days=1)))
-    targets = _targets(events, first, last, settings)
-    requests = targets.groupBy("user_id").agg(F.collect_set("item_id").alias("truth"))
+    wanted = _targets(events, first, last, settings)
+    requests = wanted.groupBy("user_id").agg(F.collect_set("item_id").alias("truth"))
     requests = requests.withColumns({"request": F.col("user_id"), "at": F.lit(first)})
     drawn = requests.orderBy(_draw("user_id", settings)).limit(settings.evaluate.users)
     return _with_history(drawn, events, settings)
@@ -82,9 +83,9 @@ def evaluate_streaming(events: DataFrame, day: date, snapshots: Snapshots, setti
     if not snapshots or snapshots[0][0] > first:
         found = snapshots[0][0].isoformat() if snapshots else "none"
         raise NoDataError(f"the first item snapshot is of {found}; the day {day} needs one at {first.isoformat()}.")
-    targets = _targets(events, first, last, settings)
+    wanted = _targets(events, first, last, settings)
     columns = ("user_id", F.col("event_id").alias("request"), F.col("event_time").alias("at"))
-    requests = targets.orderBy(_draw("event_id", settings)).limit(settings.evaluate.requests)
+    requests = wanted.orderBy(_draw("event_id", settings)).limit(settings.evaluate.requests)
     requests = requests.select(*columns, F.array("item_id").alias("truth"))
     step = timedelta(minutes=settings.evaluate.step_minutes)
     moments = [first + step * n for n in range((last - first) // step)]
@@ -130,10 +131,9 @@ def _popular(moments: I64, window: int, m: int, batches: Batches) -> Batches:
 
 
 def _targets(events: DataFrame, first: datetime, last: datetime, settings: Settings) -> DataFrame:
-    """Target behaviours with an item in [first, last); anonymous ones count for no user and are left out."""
+    """Target behaviours with an item in [first, last)."""
     inside = (F.col("event_time") >= F.lit(first)) & (F.col("event_time") < F.lit(last))
-    usable = F.col("behaviour").isin(*settings.targets()) & F.col("item_id").isNotNull() & F.col("user_id").isNotNull()
-    return events.where(inside & usable)
+    return targets(events.where(inside & F.col("item_id").isNotNull()), settings)
 
 
 def _draw(key: str, settings: Settings) -> Column:

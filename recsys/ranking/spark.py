@@ -64,7 +64,7 @@ def build_examples(
     known = F.col("event_time") < F.lit(min(until or last, last + LAG))
     past = events.where(known & F.col("behaviour").isin(*settings.behaviours))
     recent = past.where((F.col("event_time") >= start) & F.col("item_id").isNotNull())
-    wanted = _targets(recent, settings).select("user_id")
+    wanted = targets(recent, settings).select("user_id")
     engaged = past.where(F.col("behaviour").isin(*settings.engaged()))
     history = engaged.join(wanted, "user_id", "left_semi")
     shown = recent.where(~F.col("behaviour").isin(*settings.engaged())).join(wanted, "user_id", "left_semi")
@@ -87,7 +87,7 @@ def request_share(events: DataFrame, settings: Settings, first: datetime, last: 
     """
     _require_targets(settings)
     inside = (F.col("event_time") >= F.lit(first)) & (F.col("event_time") < F.lit(last)) & F.col("item_id").isNotNull()
-    row = _targets(events.where(inside), settings).agg(F.count(F.lit(1)).alias("events")).first()
+    row = targets(events.where(inside), settings).agg(F.count(F.lit(1)).alias("events")).first()
     if row is None or not row["events"]:
         wanted = " or ".join(settings.targets())
         raise NoDataError(f"no {wanted} in [{first}, {last}) to learn from: stream events of that time first.")
@@ -99,7 +99,8 @@ def _require_targets(settings: Settings) -> None:
         raise ConfigError("settings: no behaviour has `target: true`; the ranker needs one to learn.")
 
 
-def _targets(events: DataFrame, settings: Settings) -> DataFrame:
+def targets(events: DataFrame, settings: Settings) -> DataFrame:
+    """Target behaviours; anonymous ones count for no user and are left out."""
     return events.where(F.col("behaviour").isin(*settings.targets()) & F.col("user_id").isNotNull())
 
 

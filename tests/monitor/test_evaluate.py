@@ -13,7 +13,7 @@ import pytest
 from recsys.config import Settings
 from recsys.errors import RefusedError
 from recsys.io import View, Warehouse
-from recsys.monitor.evaluate import evaluate_day, report_folder, summary
+from recsys.monitor.evaluate import evaluate_day, known, report_folder, summary
 from recsys.registry.bundle import Bundle, save
 from tests.monitor.sample import data
 from tests.registry.conftest import SETTINGS, encoder, ranker, snapshot
@@ -79,6 +79,12 @@ def test_the_summary_is_plain_json_with_the_figures_of_the_page() -> None:
     assert found["bots"] == {"found": 97, "true": 100, "precision": 0.99, "recall": 0.96}
     assert found["samples"][0]["items"][2]["name"] == "Mug, white"
     assert found["versions"]["events"] == 31
+
+
+def test_what_is_not_defined_is_null() -> None:
+    rows = {"auc": [{"value": float("nan"), "model": "a"}, {"value": 0.5}], "versions": {"events": 3}, "pair": (1, "x")}
+    wanted = {"auc": [{"value": None, "model": "a"}, {"value": 0.5}], "versions": {"events": 3}, "pair": [1, "x"]}
+    assert json.loads(json.dumps(known(rows), allow_nan=False)) == wanted
 
 
 def test_a_source_without_a_truth_has_no_bots() -> None:
