@@ -50,7 +50,7 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         name="parity",
         does="stored features beside new ones",
-        reads=("events", "items", "item_features", "user_profiles"),
+        reads=("events", "items", "item_features", "coverage", "user_profiles"),
         writes=("parity",),
     ),
     Stage(
