@@ -28,6 +28,7 @@ NARRATED = {  # event of the log -> its line
     "job starts": "[{number}/{of}] {job} …",
     "job ended": "      {job}: {seconds} s",
     "batch committed": "      {query}, batch {batch} committed",
+    "parity": "      stored features computed anew: {differing:,} of {values:,} values differ",
     "training the encoder": "      encoder: {users:,} users, {behaviours:,} behaviours",
     "encoder epoch": "      epoch {epoch}: loss {loss}, recall@10 {recall_at_10} ({sequences_per_cpu_s:,} seq/CPU s)",
     "training the ranker": "      ranker: {examples:,} examples, {positives:,} positives",

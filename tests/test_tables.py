@@ -6,7 +6,6 @@ import re
 
 import pytest
 
-from recsys.ledger import BATCHES, COMMIT, COVERAGE, PARITY
 from recsys.schema import Column, Table
 from recsys.tables import ALL, EVENTS, RECENT_FIELDS, RECENT_TYPE, REJECTED_EVENTS
 
@@ -45,8 +44,3 @@ def test_an_extended_table_keeps_what_it_had() -> None:
     assert more.names == (*EVENTS.names, "x")
     assert more.ddl == EVENTS.ddl + ", `x` int"
     assert (more.key, more.partition_by) == (EVENTS.key, EVENTS.partition_by)
-
-
-def test_rows_of_each_ledger_say_which_batch_wrote_them() -> None:
-    assert all(set(COMMIT) <= set(table.columns) for table in (BATCHES, COVERAGE, PARITY))
-    assert {BATCHES, COVERAGE, PARITY} <= set(ALL)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from datetime import date
 from pathlib import Path
 
@@ -30,7 +31,9 @@ def test_rates_are_shares_of_what_was_compared() -> None:
     }
 
 
-def test_a_night_is_a_run_of_its_own(spark: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_night_is_a_run_of_its_own(
+    spark: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     from pyspark.sql import SparkSession
 
     from recsys.io import Warehouse
@@ -42,7 +45,11 @@ def test_a_night_is_a_run_of_its_own(spark: object, tmp_path: Path, monkeypatch:
     append_events(warehouse, [event("e", START)], 0)
     settings = Settings(warehouse=f"{tmp_path}/w", artifacts=f"{tmp_path}/a")
     view = warehouse.view()
-    publish(settings, view, date(2026, 3, 2), FOUND)
+    monkeypatch.setattr(logging.getLogger("recsys"), "propagate", True)
+    with caplog.at_level(logging.INFO, "recsys.monitor.parity"):
+        publish(settings, view, date(2026, 3, 2), FOUND)
+    (line,) = [record for record in caplog.records if record.msg == "parity"]
+    assert (line.levelname, line.fields) == ("WARNING", {"day": "2026-03-02", "values": 4, "differing": 3})  # type: ignore[attr-defined]
     (run,) = mlflow.search_runs(experiment_names=["recsys-parity"], output_format="list")
     assert run.info.run_name == "2026-03-02"
     assert run.data.metrics["missing/user_profiles/a"] == 0.5

@@ -125,3 +125,22 @@ def of_item(found: Found, known: Known, item: str, hours: Sequence[int]) -> None
         wanted = oracle.item_values(mine, item, hour, None, crowd=known.everyone)
         told = {f.name: values[f.name][place].item() for f in ITEM_FEATURES}
         found.compare("items", told, {name: wanted[name] for name in told}, (item, hour))
+
+
+def of_rows(
+    found: Found,
+    way: str,
+    known: Known,
+    told: Mapping[tuple[str, int], Mapping[str, Value]],
+    items: Sequence[str],
+    hours: Sequence[int],
+) -> None:
+    """Rows of items at full hours: those that should be there, and no others."""
+    for item in items:
+        for hour in hours:
+            wanted = oracle.item_values(known.of_item[item], item, hour, None, crowd=known.everyone)
+            row = told.get((item, hour))
+            if (row is None) != (wanted["item_event_count_7d"] == 0):
+                found.wrong.append(f"{way} {item} {hour}: row {'missing' if row is None else 'extra'}")
+            elif row is not None:
+                found.compare(way, row, {f.name: wanted[f.name] for f in ITEM_FEATURES}, (item, hour))

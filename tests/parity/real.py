@@ -12,14 +12,13 @@ import numpy as np
 
 from recsys.config import Settings
 from recsys.events.mapping import merged
-from recsys.features.definitions import ITEM_FEATURES
 from recsys.features.history import from_arrow
 from tests.events.streaming import shipped
 from tests.features import oracle
 from tests.features.oracle import Event
 from tests.features.shop import micros, moment
 from tests.parity.logs import HOUR
-from tests.parity.points import FEATURES, Found, Known, moments, of_user
+from tests.parity.points import FEATURES, Found, Known, moments, of_rows, of_user
 from tests.parity.suite import Stream, backfilled, opened
 
 if TYPE_CHECKING:
@@ -95,11 +94,4 @@ def of_items(stream: Stream, events: DataFrame, known: Known, found: Found, rand
     rows = item_features(events, spark.createDataFrame([], ITEMS.ddl), frame, stream.settings)
     ids: Sequence[str] = sorted(known.of_item)
     told = {(r["item_id"], micros(r["hour"])): r for r in rows.where(F.col("item_id").isin(*ids)).toArrow().to_pylist()}
-    for item in ids:
-        for hour in hours:
-            wanted = oracle.item_values(known.of_item[item], item, hour, None, crowd=known.everyone)
-            row = told.get((item, hour))
-            if (row is None) != (wanted["item_event_count_7d"] == 0):
-                found.wrong.append(f"items {item} {hour}: row {'missing' if row is None else 'extra'}")
-            elif row is not None:
-                found.compare("items", row, {f.name: wanted[f.name] for f in ITEM_FEATURES}, (item, hour))
+    of_rows(found, "items", known, told, ids, hours)

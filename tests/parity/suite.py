@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from recsys.config import Settings, parse
 from recsys.events.mapping import Mapping as Source
-from recsys.features.definitions import ITEM_FEATURES, user_features_of
+from recsys.features.definitions import user_features_of
 from recsys.features.history import from_arrow
 from recsys.pseudonyms import pseudonymiser
 from tests.events.streaming import KEY, ingested
@@ -21,7 +21,7 @@ from tests.features import oracle
 from tests.features.oracle import Value
 from tests.features.shop import micros, moment
 from tests.parity.logs import MAPPING, RETENTION, Line, batches, lines
-from tests.parity.points import FEATURES, HOURS, Found, K, Known, moments, of_user
+from tests.parity.points import FEATURES, HOURS, Found, K, Known, moments, of_rows, of_user
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -173,11 +173,4 @@ def of_items(stream: Stream, known: Known, found: Found, items: Sequence[str]) -
     for way, source in ways.items():
         rows = item_features(source, catalogue, hours, stream.settings).where(F.col("item_id").isin(*items))
         told = {(row["item_id"], micros(row["hour"])): row for row in rows.toArrow().to_pylist()}
-        for item in items:
-            for hour in HOURS:
-                wanted = oracle.item_values(known.of_item[item], item, hour, None, crowd=known.everyone)
-                row = told.get((item, hour))
-                if (row is None) != (wanted["item_event_count_7d"] == 0):
-                    found.wrong.append(f"{way} {item} {hour}: row {'missing' if row is None else 'extra'}")
-                elif row is not None:
-                    found.compare(way, row, {f.name: wanted[f.name] for f in ITEM_FEATURES}, (item, hour))
+        of_rows(found, way, known, told, items, HOURS)
