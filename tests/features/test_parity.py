@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
@@ -25,22 +26,32 @@ SETTINGS = Settings(evaluate=EvaluateSettings(parity=1.0))
 TABLE = profiles_table(SETTINGS.features)
 
 
-@pytest.fixture
-def warehouse(spark: SparkSession, tmp_path: Path) -> Warehouse:
-    """Events of a few days, the profiles and item features that belong to them."""
+@pytest.fixture(scope="module")
+def sound(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A warehouse with events of a few days, and the profiles and item features that belong to them."""
     from recsys.features.backfill import backfill
     from recsys.features.spark import user_profiles
     from recsys.io import Warehouse
 
-    made = Warehouse(spark, f"{tmp_path}/w")
+    folder = tmp_path_factory.mktemp("sound")
+    made = Warehouse(spark, str(folder))
     write_items(made, PRICES)
     events = log(5, 0, 3)
     append_events(made, [event(f"v{n}", START + n, "a", "view") for n in range(3)], 0)
     append_events(made, events, 1)
-    for _ in backfill(made, SETTINGS, days(3)):
+    for _ in backfill(made, SETTINGS, days(1)):
         pass
     store(made, user_profiles(made.view().read(EVENTS), SETTINGS).toArrow().to_pylist(maps_as_pydicts="strict"), 0)
-    return made
+    return folder
+
+
+@pytest.fixture
+def warehouse(spark: SparkSession, sound: Path, tmp_path: Path) -> Warehouse:
+    """A copy of it, to tamper with."""
+    from recsys.io import Warehouse
+
+    shutil.copytree(sound, tmp_path / "w")
+    return Warehouse(spark, f"{tmp_path}/w")
 
 
 def store(warehouse: Warehouse, rows: Sequence[Mapping[str, Any]], batch: int) -> None:
