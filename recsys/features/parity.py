@@ -96,20 +96,30 @@ def _joined(
 
 
 def _counted(both: DataFrame, table: str, features: Sequence[str]) -> Iterator[Compared]:
-    kinds = {name: _kinds(F.col(SOUND)[name], F.col(ANEW)[name]) for name in features}
-    fresh = ~F.col("stale")
-    counts = [F.count_if(fresh).alias("rows"), F.count_if("stale").alias("stale")]
-    for name, differing in kinds.items():
-        counts += [F.count_if(fresh & is_).alias(f"{name}.{kind}") for kind, is_ in differing.items()]
-    row = both.agg(*counts).collect()[0]  # one row
-    for name, differing in kinds.items():
-        told = {kind: row[f"{name}.{kind}"] for kind in differing}
-        yield Compared(table=table, feature=name, rows=row["rows"], stale=row["stale"], **told)
+    # A row for each value: an aggregate with some hundred columns takes Spark longer to compile than to run.
+    values = F.array(
+        *(
+            F.struct(
+                F.lit(name).alias("feature"),
+                F.col(SOUND)[name].cast("double").alias(SOUND),
+                F.col(ANEW)[name].cast("double").alias(ANEW),
+            )
+            for name in features
+        )
+    )
+    fresh, kinds = ~F.col("stale"), _kinds(F.col(SOUND), F.col(ANEW))
+    counts = [F.count_if(fresh & is_).alias(kind) for kind, is_ in kinds.items()]
+    found = both.select("stale", F.inline(values)).groupBy("feature")
+    rows = found.agg(F.count_if(fresh).alias("rows"), F.count_if("stale").alias("stale"), *counts).collect()
+    told = {row["feature"]: row.asDict() for row in rows}  # one row a feature
+    nothing = dict.fromkeys(("rows", "stale", *kinds), 0)
+    for name in features:
+        yield Compared(table=table, **{"feature": name, **nothing, **told.get(name, {})})
 
 
 def _kinds(stored: Column, anew: Column) -> dict[str, Column]:
-    one, other = stored.cast("double"), anew.cast("double")
-    near = F.abs(one - other) <= F.greatest(RELATIVE * F.greatest(F.abs(one), F.abs(other)), F.lit(ABSOLUTE))
+    size = F.greatest(F.abs(stored), F.abs(anew))
+    near = F.abs(stored - anew) <= F.greatest(RELATIVE * size, F.lit(ABSOLUTE))
     there, expected = stored.isNotNull(), anew.isNotNull()
     return {
         "mismatch": there & expected & ~(near | (stored == anew)),
