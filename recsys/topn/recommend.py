@@ -27,7 +27,7 @@ from recsys.features.windows import Bool
 from recsys.topn.index import Encoder, ItemIndex, Scorer, build_index
 from recsys.topn.reasons import reasons
 
-BLOCK_USERS = 512  # with 200 candidates and 70 features: 29 MB of features a block
+BLOCK_USERS = 512  # with 200 candidates and 71 features: 29 MB of features a block
 NEIGHBOURS = 1  # bit of the first source of `_propose`
 
 
