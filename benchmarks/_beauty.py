@@ -60,31 +60,51 @@ def moments(rows: list[list[str]], seed: int) -> I64:
 
 @dataclass(frozen=True)
 class Quality:
-    """Of the users' last items."""
+    """Of Top-10 lists, where each user's last item is wanted."""
 
-    recall: float  # at 10
-    ndcg: float  # at 10
+    recall: float
+    ndcg: float
+    coverage: float  # share of all items that are in some list
 
 
 def tested(encoder: TrainedEncoder, rows: list[list[str]]) -> Quality:
-    """Rank each user's last item by what lies before it. An item that the encoder does not know is never found."""
+    """Of the Top-10 that the encoder makes from what lies before each user's last item."""
+    return quality(lists(encoder, rows, 10), rows)
+
+
+def quality(top: I64, rows: list[list[str]]) -> Quality:
+    """Of lists [U, 10] of item codes, as `histories` numbers the items of `rows`."""
+    found = top == wanted(rows)[:, None]  # [U, 10]
+    gain = found / np.log2(np.arange(2, top.shape[1] + 2))
+    distinct = len({item for row in rows for item in row})
+    return Quality(float(found.any(1).mean()), float(gain.sum(1).mean()), len(np.unique(top[top >= 0])) / distinct)
+
+
+def wanted(rows: list[list[str]]) -> I64:
+    """[U] code of each user's last item."""
+    h = histories(rows)
+    return h.item[h.offsets[1:] - 1].astype(np.int64)
+
+
+def lists(encoder: TrainedEncoder, rows: list[list[str]], k: int) -> I64:
+    """[U, k] codes of the items nearest to what lies before each user's last item, seen ones left out."""
     h = histories(rows)
     queries = encoder.encode(h, Points(start=h.offsets[:-1], end=h.offsets[1:] - 1, at=h.time[h.offsets[1:] - 1]))
     index = encoder.vocabulary.index(h.items)[h.item] - 1  # [E] row of the item vectors; -1: unknown
-    place = ranked(queries, encoder.item_vectors(), index, h.offsets)
-    hit = (place < 10) & (index[h.offsets[1:] - 1] >= 0)
-    return Quality(float(hit.mean()), float(np.where(hit, 1 / np.log2(place + 2.0), 0).mean()))
+    codes = {item: code for code, item in enumerate(h.items)}
+    rank = nearest(queries, encoder.item_vectors(), index, h.offsets, k)
+    return np.array([codes[item] for item in encoder.vocabulary.items], dtype=np.int64)[rank]
 
 
-def ranked(queries: F32, items: F32, index: I32, offsets: I64) -> I64:
-    """[U] number of unseen items that score above the user's last one."""
-    out = np.empty(len(queries), dtype=np.int64)
+def nearest(queries: F32, items: F32, index: I32, offsets: I64, k: int) -> I64:
+    """[U, k] rows of `items` that score best, best first, without what lies before each user's last position."""
+    out = np.empty((len(queries), k), dtype=np.int64)
     for first in range(0, len(queries), BLOCK):
-        users = range(first, min(first + BLOCK, len(queries)))
         scores = queries[first : first + BLOCK] @ items.T  # [B, V]
-        for n, user in enumerate(users):
-            *seen, last = index[offsets[user] : offsets[user + 1]].tolist()
-            mine = scores[n, last]
-            scores[n, [s for s in seen if s >= 0]] = -np.inf
-            out[user] = int((scores[n] > mine).sum())
+        for n in range(len(scores)):
+            seen = index[offsets[first + n] : offsets[first + n + 1] - 1]
+            scores[n, seen[seen >= 0]] = -np.inf
+        best = np.argpartition(-scores, k - 1, axis=1)[:, :k]
+        order = np.argsort(-np.take_along_axis(scores, best, axis=1), axis=1, kind="stable")
+        out[first : first + BLOCK] = np.take_along_axis(best, order, axis=1)
     return out

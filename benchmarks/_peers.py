@@ -37,6 +37,13 @@ def rectools_esasrec(sequences: Path, seed: int, batches: int) -> dict[str, obje
     return told
 
 
+def rectools_judge(folder: Path) -> dict[str, float]:
+    """What `peers/rectools_judge.py` prints of the lists in `folder`."""
+    script = str(ROOT / "benchmarks" / "peers" / "rectools_judge.py")
+    told: dict[str, float] = json.loads(_run([str(PYTHON), script, str(folder)]).splitlines()[-1])
+    return told
+
+
 def _run(words: list[str]) -> str:
     variables = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     done = subprocess.run(words, capture_output=True, text=True, check=False, env=variables)

@@ -11,7 +11,7 @@ import argparse
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -19,17 +19,15 @@ os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"  # one threa
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from pyspark.sql import DataFrame
 
+from benchmarks._profiles import BATCH, BEGAN, ITEMS, NAMES, Batches, batches, random_encoder, write_profiles
 from benchmarks._record import FEWEST, Figure, Run, Timing, main, once
-from recsys.config import BEHAVIOURS, EncoderSettings, FeatureSettings, Settings, TopNSettings
+from recsys.config import FeatureSettings, Settings, TopNSettings
 from recsys.encoder.embed import newest
-from recsys.encoder.model import Encoder
 from recsys.encoder.spark import embed_users, encoder_of_task
 from recsys.encoder.trained import TrainedEncoder
-from recsys.encoder.vocabulary import Vocabulary
 from recsys.features.definitions import ITEM_FEATURES
 from recsys.features.history import at_end, from_arrow
 from recsys.features.item import ItemSnapshot
@@ -37,16 +35,8 @@ from recsys.session import open_session
 from recsys.topn.index import ItemIndex, build_index
 from recsys.topn.recommend import TopN, recommend
 
-ITEMS = 12_000  # as many as Amazon Beauty, on which the limits were measured
-SHORTEST, LONGEST = 5, 60  # behaviours of a user, both included
-NAMES = tuple(BEHAVIOURS)
-FILES = 4
-BATCH = 10_000  # users of an Arrow batch, in Spark and beside it
 LEAST_UDF, LEAST_SPARK, LEAST_USERS = 0.9, 0.7, 8000
-BEGAN = 1_700_000_000_000_000
-YEAR_US = 31_536_000_000_000
 LISTS = "user_id string, items array<string>"
-Batches = Iterator[pa.RecordBatch]
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -152,22 +142,6 @@ def top_batches(encoder_path: str, seed: int, batches: Batches) -> Batches:
         yield pa.RecordBatch.from_arrays([batch.column("user_id"), items], names=["user_id", "items"])
 
 
-def batches(folder: Path) -> Batches:
-    """The profiles as Spark reads them, in this process."""
-    for file in sorted(folder.glob("*.parquet")):
-        yield from pq.ParquetFile(file).iter_batches(BATCH, columns=["user_id", "recent", "as_of"], use_threads=False)
-
-
-def random_encoder(seed: int) -> TrainedEncoder:
-    """An untrained encoder of the usual shape: its speed does not depend on its weights."""
-    vocabulary = Vocabulary(tuple(f"i{n:05d}" for n in range(ITEMS)))
-    model = Encoder(EncoderSettings(), ITEMS, len(NAMES), torch.Generator().manual_seed(seed)).eval()
-    crowd = np.zeros(len(vocabulary), dtype=np.float32)
-    return TrainedEncoder(
-        settings=EncoderSettings(), vocabulary=vocabulary, behaviours=NAMES, model=model, newest=0, crowd=crowd
-    )
-
-
 def random_snapshot(encoder: TrainedEncoder, seed: int) -> ItemSnapshot:
     """All items of the encoder, in stock."""
     rng = np.random.default_rng(seed)
@@ -180,35 +154,6 @@ def random_snapshot(encoder: TrainedEncoder, seed: int) -> ItemSnapshot:
         in_stock=np.ones(ITEMS, dtype=np.bool_),
         at=BEGAN,
     )
-
-
-def write_profiles(folder: Path, users: int, seed: int) -> None:
-    """Random `user_profiles` rows (user_id, recent, as_of) in FILES Parquet files."""
-    folder.mkdir()
-    rng = np.random.default_rng(seed)
-    for part, rows in enumerate(np.array_split(np.arange(users), FILES)):
-        lengths = rng.integers(SHORTEST, LONGEST + 1, len(rows))
-        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
-        size = int(offsets[-1])
-        step = rng.integers(1, YEAR_US // LONGEST, size)
-        time = BEGAN - YEAR_US + np.cumsum(step) - np.repeat((np.cumsum(step) - step)[offsets[:-1]], lengths)
-        items = pa.DictionaryArray.from_arrays(
-            rng.integers(0, ITEMS, size).astype(np.int32), pa.array(f"i{n:05d}" for n in range(ITEMS))
-        )
-        moments = pa.array(time, pa.timestamp("us", tz="UTC"))
-        columns = {
-            "event_id": pa.array(f"e{part}-{n:09x}" for n in range(size)),
-            "event_time": moments,
-            "behaviour": pa.array(NAMES).take(pa.array(rng.integers(1, len(NAMES), size))),
-            "item_id": items.cast(pa.string()),
-            "price_minor": pa.array(rng.integers(100, 90_000, size)),
-            "quantity": pa.array(np.ones(size, dtype=np.int64)),
-            "value": pa.nulls(size, pa.float64()),
-        }
-        recent = pa.ListArray.from_arrays(offsets, pa.StructArray.from_arrays(list(columns.values()), list(columns)))
-        ids, last = pa.array(f"{n:032x}" for n in rows), moments.take(pa.array(offsets[1:] - 1))
-        table = pa.table({"user_id": ids, "recent": recent, "as_of": last})
-        pq.write_table(table, folder / f"{part}.parquet", row_group_size=BATCH)
 
 
 if __name__ == "__main__":

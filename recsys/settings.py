@@ -114,10 +114,12 @@ class EncoderSettings(Section):
     expansion: int = Field(2, ge=1, description="inner width of SwiGLU, in units of dim")
     length: int = Field(50, ge=2, description="newest behaviours read, L")
     chunks: int = Field(1, ge=1, description="stretches of L behaviours of one user that are trained on, newest first")
+    prefixes: bool = Field(False, description="a window of its own for each target, as at serving: slower, better")
     dropout: float = Field(0.3, ge=0, lt=1, description="dropout rate")
     negatives: int = Field(1024, ge=1, description="negatives shared by a batch; all items from their number upwards")
     sampling_power: float = Field(0.0, ge=0, le=1, description="negatives ~ occurrences ** power; 0: uniform")
     temperature: float = Field(0.07, gt=0, description="temperature of the cosine scores")
+    smoothing: float = Field(0.0, ge=0, lt=1, description="share of a target's weight that goes to all items alike")
     kernel: float = Field(0.1, gt=0, description="temperature of the kernel that compares items for pair_affinity")
     batch: int = Field(128, ge=1, description="sequences in a training batch")
     lr: float = Field(1e-3, gt=0, description="Adam's learning rate")
@@ -127,6 +129,7 @@ class EncoderSettings(Section):
     validation_users: int = Field(4000, ge=0, description="users at most whose last new item is held out; 0: none")
     validation_share: float = Field(0.1, ge=0, le=1, description="of all users, at most this share is held out")
     replay: float = Field(0.2, ge=0, description="old sequences mixed into an increment, as a share of the new ones")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="trains on this; auto: on a GPU if there is one")
 
     @model_validator(mode="after")
     def _heads_divide(self) -> EncoderSettings:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -17,10 +18,11 @@ import pyarrow.compute as pc
 import torch
 
 from recsys.days import moment_of
+from recsys.encoder.forward import fetched
 from recsys.encoder.sequences import last_windows, ragged
 from recsys.encoder.trained import DESCRIPTION, WEIGHTS, TrainedEncoder
 from recsys.errors import BundleError, ConfigError
-from recsys.features.history import F32, I64, at_end, from_arrow
+from recsys.features.history import F32, FIELDS, I64, at_end, from_arrow
 
 UTC = pa.timestamp("us", tz="UTC")
 
@@ -64,14 +66,36 @@ def _load(folder: Path, device: torch.device, stamp: tuple[int, ...]) -> Trained
 def embed_batches(encoder: TrainedEncoder, bundle: str, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """For each batch of (user_id, recent, as_of) one of (user_id, bundle, vector, as_of, made_by), same rows and order.
 
-    An empty or NULL `recent` gets a zero vector. Memory: one batch, of which L behaviours a user are kept.
+    An empty or NULL `recent` gets a zero vector. Memory: two batches, of which L behaviours a user are kept. While a
+    GPU works on one, the next is put together.
     """
+    ahead: _Launched | None = None
     for batch in batches:
-        histories = from_arrow(newest(batch.column("recent"), encoder.settings.length), encoder.behaviours)
-        as_of = batch.column("as_of").cast(UTC)
-        moments = np.asarray(as_of.cast(pa.int64()), dtype=np.int64)
-        vectors = encoder.encode(histories, at_end(histories, moments))
-        yield _rows("user_id", batch.column("user_id"), bundle, vectors, as_of)
+        launched = _launch(encoder, batch)
+        if ahead is not None:
+            yield ahead.rows(bundle)
+        ahead = launched
+    if ahead is not None:
+        yield ahead.rows(bundle)
+
+
+@dataclass(frozen=True)
+class _Launched:
+    """The vectors of one Arrow batch, perhaps still being worked out on a GPU."""
+
+    ids: pa.Array
+    as_of: pa.Array
+    vectors: torch.Tensor
+
+    def rows(self, bundle: str) -> pa.RecordBatch:
+        return _rows("user_id", self.ids, bundle, fetched(self.vectors), self.as_of)
+
+
+def _launch(encoder: TrainedEncoder, batch: pa.RecordBatch) -> _Launched:
+    histories = from_arrow(newest(batch.column("recent"), encoder.settings.length), encoder.behaviours)
+    as_of = batch.column("as_of").cast(UTC)
+    moments = np.asarray(as_of.cast(pa.int64()), dtype=np.int64)
+    return _Launched(batch.column("user_id"), as_of, encoder.launch(histories, at_end(histories, moments)))
 
 
 def item_batch(encoder: TrainedEncoder, bundle: str, first: int, last: int) -> pa.RecordBatch:
@@ -85,14 +109,16 @@ def item_batch(encoder: TrainedEncoder, bundle: str, first: int, last: int) -> p
 
 
 def newest(recent: pa.ListArray, length: int) -> pa.ListArray:
-    """Each list's last `length` elements; NULL lists become empty."""
+    """Each list's last `length` elements, with the FIELDS that histories read; NULL lists become empty."""
     counts: I64 = pc.fill_null(pc.list_value_length(recent), 0).to_numpy(zero_copy_only=False).astype(np.int64)
     if int(counts.max(initial=0)) <= length:
         return recent
     stop = np.cumsum(counts)
     kept = last_windows(stop - counts, stop, length)
     offsets = np.append(0, np.cumsum(kept.lengths)).astype(np.int32)
-    return pa.ListArray.from_arrays(offsets, recent.flatten().take(pa.array(ragged(kept.start, kept.lengths))))
+    flat, rows = recent.flatten(), pa.array(ragged(kept.start, kept.lengths))
+    columns = [flat.field(name).take(rows) for name in FIELDS]
+    return pa.ListArray.from_arrays(offsets, pa.StructArray.from_arrays(columns, FIELDS))
 
 
 def _rows(key: str, ids: pa.Array, bundle: str, vectors: F32, as_of: pa.Array) -> pa.RecordBatch:

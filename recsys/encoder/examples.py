@@ -10,13 +10,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from recsys.config import EncoderSettings
-from recsys.encoder.sequences import Tokens, Windows, chunks, fresh, last_windows, next_fresh
+from recsys.encoder.sequences import Tokens, Windows, chunks, fresh, last_windows, next_fresh, prefixes
 from recsys.features.history import I64, Histories
 
 
 @dataclass(frozen=True, kw_only=True)
 class Examples:
-    """Training windows; a position's target counts if it lies at or after its window's `floor`."""
+    """Training windows; a position's target counts if it lies at or after its window's `floor`.
+
+    With `settings.prefixes`, only the target of a window's last position counts.
+    """
 
     windows: Windows
     floor: I64  # [W]
@@ -63,12 +66,14 @@ def split(
     # Whatever lies at or after a user's last target is never an input; its targets end there too.
     end = np.maximum(last, first)
     target = next_fresh(t.item, h.offsets)
-    windows = chunks(first, end, s.length, s.chunks)
+    windows = prefixes(first, end, s.length) if s.prefixes else chunks(first, end, s.length, s.chunks)
     lowest = floor[user[windows.start]]
     counts = target[windows.end - 1] >= lowest
     new = Examples(windows=windows.take(np.flatnonzero(counts)), floor=lowest[counts], target=target)
     if newest is None:
         return new, windows.take(np.empty(0, dtype=np.int64)), out
+    if s.prefixes:
+        return new, windows.take(np.flatnonzero(~counts)), out
     known = np.maximum(newest_fresh[np.minimum(last + 1, floor) - 1], first)  # the last target that is not new
     old = last_windows(first, known, s.length)
     return new, old.take(np.flatnonzero(old.lengths > 0)), out

@@ -2,7 +2,8 @@
 
 Shape letters: V items, D width, K distinct negatives, M positions with a target.
 
-Sources: sampled softmax with its correction, Bengio and Senecal 2008; popularity to a power, Mikolov et al. 2013.
+Sources: sampled softmax with its correction, Bengio and Senecal 2008; popularity to a power, Mikolov et al. 2013;
+label smoothing, Szegedy et al. 2016, section 7.
 """
 
 from __future__ import annotations
@@ -96,6 +97,15 @@ class SharedSoftmax(torch.autograd.Function):
             None,
             None,
         )
+
+
+def smoothed(query: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
+    """[] what label smoothing adds to the mean loss, per unit of the weight that it moves to all items alike.
+
+    -log softmax is linear in the target's score, so the moved weight costs the target's score minus the mean one. The
+    mean over `negative` [K, D] stands for that over all items: exact where they are all items, else by the draw.
+    """
+    return (query * (positive - negative.mean(0))).sum(-1).mean()
 
 
 def clashes(targets: I64, negatives: I64) -> I64:

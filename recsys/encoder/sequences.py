@@ -63,6 +63,8 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on a device."""
+        if device.type == "cpu":
+            return self
         moved = {
             name: getattr(self, name).to(device) for name in ("item", "behaviour", "gap", "ahead", "back", "lengths")
         }
@@ -106,6 +108,13 @@ def chunks(start: I64, end: I64, length: int, most: int) -> Windows:
     number = ragged(np.zeros_like(count), count)
     last = np.repeat(end, count) - number * length
     return Windows(start=np.maximum(np.repeat(start, count), last - length), end=last)
+
+
+def prefixes(start: I64, end: I64, length: int) -> Windows:
+    """For each position p of each stretch [start, end) the window of up to `length` behaviours that ends with p."""
+    first = np.repeat(start, end - start)
+    stop = ragged(start, end - start) + 1
+    return Windows(start=np.maximum(first, stop - length), end=stop)
 
 
 def fresh(item: I64, user: I64) -> I64:

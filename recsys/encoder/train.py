@@ -12,21 +12,23 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch.nn import functional as F
 
 from recsys.config import EncoderSettings
 from recsys.encoder.affinity import crowds
 from recsys.encoder.examples import Examples, HeldOut, split
+from recsys.encoder.forward import precision
 from recsys.encoder.increment import check, grown
-from recsys.encoder.loss import Sampler, SharedSoftmax, clashes, sampler
+from recsys.encoder.loss import Sampler, SharedSoftmax, clashes, sampler, smoothed
 from recsys.encoder.model import Encoder
 from recsys.encoder.optimizer import RowAdam
 from recsys.encoder.sequences import Tokens, Windows, by_length, collate, ragged, tokens
 from recsys.encoder.trained import TrainedEncoder, unit_vectors
 from recsys.encoder.validate import recall_at
 from recsys.encoder.vocabulary import UNKNOWN, Vocabulary
-from recsys.errors import NoDataError
+from recsys.errors import ConfigError, NoDataError
 from recsys.features.history import I64, Histories
 
 BETAS = (0.9, 0.98)
@@ -54,12 +56,14 @@ def train(
 ) -> tuple[TrainedEncoder, list[EpochLog]]:
     """Train on `h`, or continue from `start` on what is newer than it, with `settings.replay` of the older.
 
-    The same seed, input and number of threads give the same bits. An increment that never beats its own beginning on
-    the held-out items returns that beginning, with the new items at their initial vectors.
+    On a CPU the same seed, input and number of threads give the same bits. An increment that never beats its own
+    beginning on the held-out items returns that beginning, with the new items at their initial vectors. The result
+    lies on the CPU, wherever it was trained.
 
     Raises NoDataError: no history holds two different items (with `start`: one newer than it). BundleError: `start`
-    does not fit `settings` or `behaviours`.
+    does not fit `settings` or `behaviours`. ConfigError: a GPU is asked for, and PyTorch sees none.
     """
+    device = training_device(settings.device)
     rng = np.random.default_rng(seed)
     generator = torch.Generator().manual_seed(seed)
     if start is not None:
@@ -70,21 +74,38 @@ def train(
     if not len(examples.windows.end):
         newer = "" if start is None else " newer than the encoder to continue from"
         raise NoDataError(f"None of {h.users} histories holds two different items{newer}: there is nothing to learn.")
-    with torch.random.fork_rng(devices=[]):  # layers draw from the caller's state when they are made
+    gpus = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=gpus):  # layers draw from the caller's state when they are made
         model = Encoder(settings, len(vocabulary), len(behaviours), generator)
         if start is not None:
             grown(start, model, t, h.offsets, generator)
-        run = _Run(model, t, examples, old, held, settings)
+        run = _Run(model.to(device), t, examples, old, held, settings)
         torch.manual_seed(seed)
-        logs = _epochs(
-            run, settings.epochs if start is None else settings.increment_epochs, start is not None, rng, on_epoch
-        )
+        most = settings.epochs if start is None else settings.increment_epochs
+        with precision(device, inference=False):
+            logs = _epochs(run, most, start is not None, rng, on_epoch)
     newest = max(int(h.time.max()), start.newest if start is not None else int(h.time.min()))
     crowd = crowds(unit_vectors(model), _occurrences(run), settings.kernel, rng)
     trained = TrainedEncoder(
-        settings=settings, vocabulary=vocabulary, behaviours=behaviours, model=model.eval(), newest=newest, crowd=crowd
+        settings=settings,
+        vocabulary=vocabulary,
+        behaviours=behaviours,
+        model=model.cpu().eval(),
+        newest=newest,
+        crowd=crowd,
     )
     return trained, logs
+
+
+def training_device(asked: str) -> torch.device:
+    """The device behind `encoder.device`. ConfigError: a GPU is asked for, and PyTorch sees none."""
+    seen = torch.cuda.is_available()
+    if asked == "cuda" and not seen:
+        raise ConfigError(
+            f"encoder.device is cuda, but PyTorch {torch.__version__} sees no GPU. Install a CUDA build and a driver,"
+            " or set encoder.device=cpu."
+        )
+    return torch.device("cuda" if asked != "cpu" and seen else "cpu")
 
 
 @dataclass(frozen=True)
@@ -132,32 +153,38 @@ def _epochs(
 def _epoch(run: _Run, e: Examples, optimiser: _Optimiser, negatives: Sampler, rng: np.random.Generator) -> float:
     """One pass over the windows; the mean loss over all targets."""
     run.model.train()
-    total, count = 0.0, 0
-    for rows in by_length(e.windows, run.settings.batch, rng):
+    s, device = run.settings, run.model.items.device
+    total, count = torch.zeros((), dtype=torch.float64, device=device), 0
+
+    def at(values: npt.NDArray[np.generic]) -> torch.Tensor:
+        return torch.from_numpy(values).to(device)
+
+    for rows in by_length(e.windows, s.batch, rng):
         w = e.windows.take(rows)
         flat = ragged(w.start, w.lengths)
-        target = e.target[flat]
-        counted = np.flatnonzero(target >= np.repeat(e.floor[rows], w.lengths))  # [M]
+        if s.prefixes:
+            counted, target = np.arange(len(rows)), e.target[w.end - 1]  # [B], [B]
+        else:
+            counted = np.flatnonzero(e.target[flat] >= np.repeat(e.floor[rows], w.lengths))  # [M]
+            target = e.target[flat[counted]]  # [M]
         drawn = negatives.draw(rng)
-        wanted = run.t.item[target[counted]]  # [M]
+        wanted = run.t.item[target]  # [M]
         inputs = run.t.item[flat]  # [N]
         touched, local = np.unique(np.concatenate([inputs, wanted, drawn.items]), return_inverse=True)  # [R]
         parts = np.split(local, np.cumsum([len(inputs), len(wanted)]))
-        table = run.model.items[torch.from_numpy(touched)].detach().requires_grad_()  # [R, D]
-        hidden = run.model(collate(run.t, w, flat, parts[0]), table)  # [N, D]
+        table = run.model.items[at(touched)].detach().requires_grad_()  # [R, D]
+        hidden = run.model(collate(run.t, w, flat, parts[0]).to(device), table, newest=s.prefixes)  # [N, D] or [B, D]
         unit = F.normalize(table, dim=-1)
-        query = hidden[torch.from_numpy(counted)] / run.settings.temperature  # [M, D]
-        loss = SharedSoftmax.apply(
-            query,
-            unit[torch.from_numpy(parts[1])],
-            unit[torch.from_numpy(parts[2])],
-            torch.from_numpy(drawn.weight),
-            torch.from_numpy(clashes(wanted, drawn.items)),
-        )
+        query = hidden[at(counted)] / s.temperature  # [M, D]
+        positive, negative = unit[at(parts[1])], unit[at(parts[2])]  # [M, D], [K, D]
+        clash = at(clashes(wanted, drawn.items))
+        loss = SharedSoftmax.apply(query, positive, negative, at(drawn.weight), clash)
+        if s.smoothing:
+            loss = loss + s.smoothing * smoothed(query, positive, negative)
         loss.backward()
         optimiser.step(touched, table)
-        total, count = total + float(loss.detach()) * len(wanted), count + len(wanted)
-    return total / count
+        total, count = total + loss.detach() * len(wanted), count + len(wanted)
+    return float(total) / count
 
 
 class _Optimiser:
@@ -173,8 +200,9 @@ class _Optimiser:
         grad = table.grad
         if grad is None:
             raise RuntimeError("RowAdam needs a gradient: call backward() first.")
-        grad[touched == UNKNOWN] = 0.0
-        self.items.step(torch.from_numpy(touched), grad)
+        if touched[0] == UNKNOWN:  # `touched` ascends
+            grad[0] = 0.0
+        self.items.step(torch.from_numpy(touched).to(grad.device), grad)
         self.dense.step()
         self.dense.zero_grad()
 

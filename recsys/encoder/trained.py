@@ -18,8 +18,9 @@ from safetensors.torch import load_file, save_file
 
 from recsys.config import EncoderSettings
 from recsys.encoder.affinity import affinity
+from recsys.encoder.forward import fetched, launch
 from recsys.encoder.model import Encoder
-from recsys.encoder.sequences import Tokens, Windows, collate, last_windows, ragged, tokens
+from recsys.encoder.sequences import last_windows, tokens
 from recsys.encoder.vocabulary import Vocabulary
 from recsys.errors import BundleError
 from recsys.features.history import F32, I32, I64, Histories, Points
@@ -27,7 +28,6 @@ from recsys.features.history import F32, I32, I64, Histories, Points
 WEIGHTS, DESCRIPTION = "encoder.safetensors", "encoder.json"
 CROWD = "crowd"
 BLOCK = 1 << 21  # cosines worked out at once
-TOKENS = 1 << 14  # tokens of one forward pass: enough for full matrix speed, small enough to stay in the cache
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,8 +47,12 @@ class TrainedEncoder:
         Behaviour codes of `h` mean `self.behaviours`. Unknown items and types count by what is known of them. The
         vector is true at `at`: what a user wants next depends on how long ago the newest behaviour was.
         """
+        return fetched(self.launch(h, p))
+
+    def launch(self, h: Histories, p: Points) -> torch.Tensor:
+        """`encode` on the model's device, without waiting for a GPU: see forward.launch."""
         spans = last_windows(p.start, p.end, self.settings.length)
-        return encode(self.model, tokens(h, self.vocabulary, len(self.behaviours)), spans, p.at)
+        return launch(self.model, tokens(h, self.vocabulary, len(self.behaviours)), spans, p.at)
 
     def item_vectors(self) -> F32:
         """[V, D] unit vectors; row i belongs to vocabulary.items[i]."""
@@ -129,33 +133,3 @@ def unit_vectors(model: Encoder) -> F32:
     with torch.inference_mode():
         vectors: F32 = model.item_vectors().float().cpu().numpy()
     return vectors
-
-
-def encode(model: Encoder, translated: Tokens, spans: Windows, at: I64) -> F32:
-    """[W, D] unit vector of each window at the moment `at` [W], zeros for an empty one.
-
-    Shorter windows come first, so that padding stays small.
-    """
-    device = model.items.device
-    out = np.zeros((len(spans.end), model.dim), dtype=np.float32)
-    present = np.flatnonzero(spans.lengths > 0)
-    rows = present[np.argsort(spans.lengths[present], kind="stable")]
-    model.eval()
-    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-        for part in _parts(spans.lengths[rows]):
-            w = spans.take(rows[part])
-            flat = ragged(w.start, w.lengths)
-            batch = collate(translated, w, flat, translated.item[flat], at[rows[part]]).to(device)
-            out[rows[part]] = model(batch, model.items, newest=True).float().cpu().numpy()
-    return out
-
-
-def _parts(lengths: I64) -> list[slice]:
-    """Stretches of ascending `lengths` that hold about TOKENS tokens each when padded to their longest."""
-    cuts, first = [], 0
-    while first < len(lengths):
-        reach = np.arange(1, len(lengths) - first + 1, dtype=np.int64) * lengths[first:]
-        last = first + max(int(np.searchsorted(reach, TOKENS, side="right")), 1)
-        cuts.append(slice(first, last))
-        first = last
-    return cuts

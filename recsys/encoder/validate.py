@@ -9,9 +9,9 @@ import numpy as np
 import torch
 
 from recsys.encoder.examples import HeldOut
+from recsys.encoder.forward import encode
 from recsys.encoder.model import Encoder
 from recsys.encoder.sequences import Tokens, last_windows, ragged
-from recsys.encoder.trained import encode
 from recsys.features.history import I64
 
 BLOCK = 512
@@ -19,7 +19,9 @@ BLOCK = 512
 
 def ranks(model: Encoder, t: Tokens, held: HeldOut, length: int) -> I64:
     """[X] number of unseen items that score above the held-out one; items seen before it are left out."""
-    queries = torch.from_numpy(encode(model, t, last_windows(held.start, held.position, length), t.time[held.position]))
+    device = model.items.device
+    found = encode(model, t, last_windows(held.start, held.position, length), t.time[held.position])
+    queries = torch.from_numpy(found).to(device)
     out = np.empty(len(queries), dtype=np.int64)
     with torch.inference_mode():
         vectors = model.item_vectors()  # [V, D]
@@ -27,12 +29,12 @@ def ranks(model: Encoder, t: Tokens, held: HeldOut, length: int) -> I64:
             block = slice(first, first + BLOCK)
             start, stop = held.start[block], held.position[block]
             scores = queries[block] @ vectors.T  # [B, V]
-            wanted = torch.from_numpy(t.item[stop] - 1)
+            wanted = torch.from_numpy(t.item[stop] - 1).to(device)
             mine = scores.gather(1, wanted[:, None])  # [B, 1]
-            seen = torch.from_numpy(t.item[ragged(start, stop - start)] - 1)
-            user = torch.from_numpy(np.repeat(np.arange(len(stop)), stop - start))
+            seen = torch.from_numpy(t.item[ragged(start, stop - start)] - 1).to(device)
+            user = torch.from_numpy(np.repeat(np.arange(len(stop)), stop - start)).to(device)
             scores[user[seen >= 0], seen[seen >= 0]] = -torch.inf
-            out[block] = (scores > mine).sum(1).numpy()
+            out[block] = (scores > mine).sum(1).cpu().numpy()
     return out
 
 

@@ -97,10 +97,14 @@ def test_batches_are_read_one_at_a_time(encoder: TrainedEncoder) -> None:
 
 @given(st.lists(st.none() | st.lists(st.integers(0, 9), max_size=6), max_size=8), st.integers(1, 4), st.integers(0, 3))
 def test_newest_keeps_the_last_of_each_list(lists: list[list[int] | None], length: int, skip: int) -> None:
-    array = pa.array([[9, 9], *lists], pa.list_(pa.int64())).slice(1)  # lists need not begin where their buffer does
+    steps = [[{"event_id": "e", "quantity": n, "item_id": str(n)} for n in row or []] for row in [[9, 9], *lists]]
+    whole = [None if row is None else step for row, step in zip([[9, 9], *lists], steps, strict=True)]
+    array = pa.array(whole, pa.list_(STEP)).slice(1)  # lists need not begin where their buffer does
     found = newest(array.slice(skip), length)
     wanted = [(row or [])[-length:] for row in lists[skip:]]
-    assert [row or [] for row in found.to_pylist()] == wanted
+    rows = [row or [] for row in found.to_pylist()]
+    assert [[step["quantity"] for step in row] for row in rows] == wanted
+    assert [[step["item_id"] for step in row] for row in rows] == [[str(n) for n in row] for row in wanted]
 
 
 def test_items_carry_the_newest_moment_that_was_learned_from(encoder: TrainedEncoder) -> None:

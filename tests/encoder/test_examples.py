@@ -62,6 +62,28 @@ def test_windows_end_before_the_last_target() -> None:
     assert list(zip(e.windows.start.tolist(), e.windows.end.tolist(), strict=True)) == [(3, 5), (1, 3)]
 
 
+@given(users, st.integers(-1, 20), st.booleans())
+def test_prefixes_ask_for_the_same_targets_each_at_its_windows_end(
+    rows: list[list[Step]], newest: int, hold: bool
+) -> None:
+    h = in_order(rows)
+    s = ALL.model_copy(update={"validation_users": 99 * hold, "validation_share": 1.0})
+    for moment in (None, newest):
+        shared, old, held = cut(h, s, moment)
+        own, own_old, own_held = cut(h, s.model_copy(update={"prefixes": True}), moment)
+        wanted = {pair for window in targets(shared) for pair in window}
+        assert {(p, int(own.target[p])) for p in (own.windows.end - 1).tolist()} == wanted
+        assert len(own.windows.end) == len(wanted)
+        assert {int(own.target[p]) for p in (own_old.end - 1).tolist()} == {
+            target
+            for window in targets(Examples(windows=old, floor=old.start, target=shared.target))
+            for _, target in window
+        }
+        assert own_held.position.tolist() == held.position.tolist()
+        for a, b in zip(own.windows.start.tolist(), own.windows.end.tolist(), strict=True):
+            assert a == h.offsets[owner(h, b - 1)]  # all that lies before, L at most
+
+
 @given(users, st.booleans())
 def test_each_target_is_the_next_item_that_is_new_and_none_is_forgotten(rows: list[list[Step]], hold: bool) -> None:
     h = in_order(rows)

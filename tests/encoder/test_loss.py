@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from recsys.encoder.loss import Negatives, Sampler, SharedSoftmax, clashes, sampler
+from recsys.encoder.loss import Negatives, Sampler, SharedSoftmax, clashes, sampler, smoothed
 
 
 def plain(query: Tensor, positive: Tensor, negative: Tensor, weight: Tensor, clash: Tensor) -> Tensor:
@@ -34,6 +34,20 @@ def test_loss_and_gradients_are_those_of_autograd(m: int, k: int, seed: int, sca
     torch.testing.assert_close(losses[0], losses[1])
     for one, two in zip(found, wanted, strict=True):
         torch.testing.assert_close(one.grad, two.grad)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5])
+def test_smoothing_over_all_items_is_that_of_pytorch(share: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    query = torch.randn(5, 3, generator=generator, dtype=torch.float64, requires_grad=True)
+    items = torch.randn(7, 3, generator=generator, dtype=torch.float64)
+    target = torch.tensor([0, 6, 2, 2, 4])
+    clash = torch.stack([torch.arange(5), target], dim=1)
+    plain_loss = SharedSoftmax.apply(query, items[target], items, torch.zeros(7, dtype=torch.float64), clash)
+    ours = plain_loss + share * smoothed(query, items[target], items)
+    wanted = torch.nn.functional.cross_entropy(query @ items.T, target, label_smoothing=share)
+    torch.testing.assert_close(ours, wanted)
+    torch.testing.assert_close(*(torch.autograd.grad(loss, query)[0] for loss in (ours, wanted)))
 
 
 def test_a_position_whose_only_negative_is_its_target_costs_nothing() -> None:

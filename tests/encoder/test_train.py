@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from recsys.config import EncoderSettings
-from recsys.encoder.train import EpochLog, train
+from recsys.encoder.train import EpochLog, train, training_device
 from recsys.encoder.trained import TrainedEncoder
-from recsys.errors import BundleError, NoDataError
+from recsys.errors import BundleError, ConfigError, NoDataError
 from recsys.features.history import Histories, at_end
 from tests.encoder.samples import BEHAVIOURS, S, histories, views
 
@@ -29,7 +29,7 @@ def chains(users: int, seed: int = 0, step: int = 1, first: int = 0) -> Historie
 
 
 def learn(
-    h: Histories, seed: int = 1, start: TrainedEncoder | None = None, **changes: float
+    h: Histories, seed: int = 1, start: TrainedEncoder | None = None, **changes: object
 ) -> tuple[TrainedEncoder, Logs]:
     return train(h, BEHAVIOURS, SMALL.model_copy(update=changes), seed, start)
 
@@ -38,6 +38,31 @@ def learn(
 def learned() -> tuple[TrainedEncoder, Logs]:
     torch.set_num_threads(1)
     return learn(chains(400))
+
+
+def test_prefixes_learn_more_in_an_epoch(learned: tuple[TrainedEncoder, Logs]) -> None:
+    _, logs = learn(chains(400), prefixes=True, smoothing=0.1)
+    assert logs[0].sequences > 3 * learned[1][0].sequences  # one for each target
+    assert logs[0].recall > learned[1][0].recall
+    again, _ = learn(chains(400), prefixes=True, smoothing=0.1)
+    assert torch.equal(again.model.items, learn(chains(400), prefixes=True, smoothing=0.1)[0].model.items)
+
+
+def test_a_gpu_that_is_not_there_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert training_device("auto") == training_device("cpu") == torch.device("cpu")
+    with pytest.raises(ConfigError, match=r"sees no GPU.*encoder\.device=cpu"):
+        learn(chains(5), device="cuda")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch sees no GPU")
+@pytest.mark.parametrize("prefixes", [False, True])
+def test_a_gpu_learns_the_same(learned: tuple[TrainedEncoder, Logs], prefixes: bool) -> None:
+    encoder, logs = learn(chains(400), device="cuda", prefixes=prefixes)
+    assert max(log.recall for log in logs) > 0.9
+    assert encoder.model.items.device.type == "cpu"
+    assert logs[0].loss == pytest.approx(learn(chains(400), device="cpu", prefixes=prefixes)[1][0].loss, rel=0.05)
 
 
 def test_it_learns_what_comes_next(learned: tuple[TrainedEncoder, Logs]) -> None:

@@ -7,7 +7,6 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from recsys.config import EncoderSettings
-from recsys.encoder import trained
 from recsys.encoder.trained import DESCRIPTION, WEIGHTS, TrainedEncoder
 from recsys.errors import BundleError
 from recsys.features.history import Points, at_end
@@ -65,20 +64,6 @@ def test_the_soft_maximum_makes_cosines_log_probabilities(encoder: TrainedEncode
     np.testing.assert_allclose(
         np.exp(lead), np.exp(cosine / tau) / np.exp(cosine / tau).sum(1, keepdims=True), rtol=1e-3
     )
-
-
-def test_batches_of_any_size_agree(encoder: TrainedEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = encoder.encode(H, at_end(H, 0))
-    for size in (1, 3, 4):
-        monkeypatch.setattr(trained, "TOKENS", size)
-        np.testing.assert_allclose(encoder.encode(H, at_end(H, 0)), whole, atol=1e-6)
-
-
-def test_parts_hold_as_many_tokens_as_allowed_when_padded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trained, "TOKENS", 6)
-    lengths = np.asarray([1, 1, 1, 2, 2, 3, 3, 9], dtype=np.int64)
-    parts = [(p.start, p.stop) for p in trained._parts(lengths)]
-    assert parts == [(0, 3), (3, 5), (5, 7), (7, 8)]  # 3 x 1 (a fourth would make 4 x 2), 2 x 2, 2 x 3, 9 alone
 
 
 def test_training_mode_does_not_leak_into_vectors(encoder: TrainedEncoder) -> None:

@@ -1,0 +1,96 @@
+"""Windows to vectors: in stretches of nearly equal length, on the model's device, halved where its memory ends.
+
+Shape letters: W windows, D width, B windows of one pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from recsys.encoder.model import Encoder
+from recsys.encoder.sequences import Tokens, Windows, collate, ragged
+from recsys.features.history import F32, I64
+
+# Tokens of one pass. On a CPU: enough for full matrix speed, small enough to stay in the cache. On a GPU: enough to
+# keep it busy while the next pass is put together.
+TOKENS = {"cpu": 1 << 14, "cuda": 1 << 18}
+LEAST = 1 << 11  # a pass of so many tokens ends where the next window is longer, so that nothing is padded
+
+
+def encode(model: Encoder, translated: Tokens, spans: Windows, at: I64) -> F32:
+    """[W, D] unit vector of each window at the moment `at` [W], zeros for an empty one."""
+    return fetched(launch(model, translated, spans, at))
+
+
+def launch(model: Encoder, translated: Tokens, spans: Windows, at: I64) -> Tensor:
+    """`encode` on the model's device; on a GPU it returns before the work is done, so that the CPU can go on."""
+    device = model.items.device
+    out = torch.zeros((len(spans.end), model.dim), device=device)
+    present = np.flatnonzero(spans.lengths > 0)
+    rows = present[np.argsort(spans.lengths[present], kind="stable")]
+    model.eval()
+    with torch.inference_mode(), precision(device, inference=True):
+        for part in parts(spans.lengths[rows], TOKENS[device.type]):
+            _fill(out, model, translated, spans, at, rows[part])
+    return out
+
+
+def fetched(vectors: Tensor) -> F32:
+    """[W, D] what was launched, in this process's memory."""
+    array: F32 = vectors.cpu().numpy()
+    return array
+
+
+@contextmanager
+def precision(device: torch.device, *, inference: bool) -> Iterator[None]:
+    """Matrix products on a GPU in tensor-core formats: float32 rounded to TF32, bfloat16 in inference."""
+    if device.type != "cuda":
+        yield
+        return
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high")
+    try:
+        with torch.autocast("cuda", torch.bfloat16, enabled=inference):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def parts(lengths: I64, most: int) -> list[slice]:
+    """Stretches of ascending `lengths` that hold up to `most` tokens each when padded to their longest.
+
+    A stretch also ends before a longer window once it holds LEAST tokens.
+    """
+    cuts, first = [], 0
+    changes = np.append(np.flatnonzero(np.diff(lengths)) + 1, len(lengths))
+    while first < len(lengths):
+        reach = np.arange(1, len(lengths) - first + 1, dtype=np.int64) * lengths[first:]
+        last = first + max(int(np.searchsorted(reach, most, side="right")), 1)
+        enough = first + int(np.searchsorted(reach, LEAST))
+        last = min(last, int(changes[min(int(np.searchsorted(changes, enough)), len(changes) - 1)]))
+        cuts.append(slice(first, last))
+        first = last
+    return cuts
+
+
+def _fill(out: Tensor, model: Encoder, translated: Tokens, spans: Windows, at: I64, rows: I64) -> None:
+    w = spans.take(rows)
+    flat = ragged(w.start, w.lengths)
+    try:
+        batch = collate(translated, w, flat, translated.item[flat], at[rows]).to(out.device)
+        out[torch.from_numpy(rows).to(out.device)] = model(batch, model.items, newest=True).float()
+    except torch.OutOfMemoryError:
+        if len(rows) == 1:
+            raise
+    else:
+        return
+    # Outside the handler, whose traceback would keep what did not fit alive.
+    if out.device.type == "cuda":
+        torch.cuda.empty_cache()
+    for half in np.array_split(rows, 2):
+        _fill(out, model, translated, spans, at, half)
