@@ -40,7 +40,15 @@ def random_encoder(seed: int, settings: EncoderSettings | None = None) -> Traine
     vocabulary = Vocabulary(tuple(f"i{n:05d}" for n in range(ITEMS)))
     model = Encoder(shape, ITEMS, len(NAMES), torch.Generator().manual_seed(seed)).eval()
     crowd = np.zeros(len(vocabulary), dtype=np.float32)
-    return TrainedEncoder(settings=shape, vocabulary=vocabulary, behaviours=NAMES, model=model, newest=0, crowd=crowd)
+    return TrainedEncoder(
+        settings=shape,
+        vocabulary=vocabulary,
+        behaviours=NAMES,
+        model=model,
+        learned=ITEMS,
+        newest=0,
+        crowd=crowd,
+    )
 
 
 def write_profiles(folder: Path, users: int, seed: int) -> None:

@@ -13,7 +13,7 @@ from recsys.encoder import job as encoders
 from recsys.job import Context, Job, day_argument, run
 from recsys.registry import tracking
 from recsys.registry.champion import champion
-from recsys.tables import EVENTS
+from recsys.tables import EVENTS, ITEMS
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +30,7 @@ def main(context: Context) -> None:
     settings, day = context.settings, context.day
     start = None if context.arguments.full else champion(settings)
     view = context.warehouse.view()
-    read = {EVENTS.name: view.versions[EVENTS.name]}
+    read = {table.name: view.versions[table.name] for table in (EVENTS, ITEMS) if view.has(table)}
     params = {**settings.encoder.model_dump(), "seed": settings.seed, "day": day, "warm": start is not None}
     if start is not None:
         encoders.keep_base(settings, day, start.encoder)

@@ -56,7 +56,7 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         name="train_encoder",
         does="Transformer on sequences, from the champion's",
-        reads=("events", REGISTRY),
+        reads=("events", "items", REGISTRY),
         writes=("encoders",),
     ),
     Stage(

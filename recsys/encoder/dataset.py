@@ -7,13 +7,17 @@ from __future__ import annotations
 
 from datetime import datetime
 
+import numpy as np
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from recsys.config import Settings
+from recsys.encoder.content import Content
 from recsys.errors import NoDataError
-from recsys.features.history import Histories, from_arrow
+from recsys.events.catalogue import valid_at
+from recsys.features.history import MISSING, Histories, from_arrow
 from recsys.features.spark import profile_state, with_user_features
 
 
@@ -28,6 +32,20 @@ def sequences(events: DataFrame, settings: Settings, until: datetime, since: dat
         past = past.join(touched, on="user_id", how="left_semi")
     profiles = with_user_features(profile_state(past, settings), settings)
     return profiles.where(~F.col("is_bot") & (F.size("recent") > 1)).select("user_id", "recent")
+
+
+def catalogue(items: DataFrame, moment: datetime) -> DataFrame:
+    """What `items` (tables.ITEMS) says at `moment` of each item: its title, category and price, as far as known."""
+    listed = valid_at(items, F.lit(moment)).select("item_id", "title", "category", "price_minor")
+    return listed.where(F.coalesce("title", "category", F.col("price_minor").cast("string")).isNotNull())
+
+
+def read_content(folder: str) -> Content:
+    """The written catalogue, items in the order of their ids."""
+    table = ds.dataset(folder, format="parquet", exclude_invalid_files=True).to_table().sort_by("item_id")
+    price = pc.fill_null(table["price_minor"], MISSING).to_numpy().astype(np.int64)
+    text = {name: tuple(table[name].to_pylist()) for name in ("title", "category")}
+    return Content(items=tuple(table["item_id"].to_pylist()), price=price, **text)
 
 
 def read_sequences(folder: str, settings: Settings) -> Histories:

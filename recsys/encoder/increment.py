@@ -6,6 +6,7 @@ Shape letters: V items, D width, E behaviours.
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from recsys.config import EncoderSettings
 from recsys.encoder.model import Encoder
@@ -34,19 +35,22 @@ def check(start: TrainedEncoder, settings: EncoderSettings, behaviours: tuple[st
         )
 
 
-def grown(start: TrainedEncoder, blank: Encoder, t: Tokens, offsets: I64, generator: torch.Generator) -> Encoder:
+def grown(
+    start: TrainedEncoder, blank: Encoder, t: Tokens, offsets: I64, generator: torch.Generator, guessed: Tensor
+) -> Encoder:
     """`blank` with the weights of `start` and rows for what `start` lacks; `t` [E] uses the grown vocabulary.
 
-    A new item starts at the mean of the known items right before and after it, at their usual size, with some noise;
-    without such neighbours, at noise alone. A new behaviour type starts at zero: it says nothing yet.
+    A new item starts at the mean of the known items right before and after it and of what its content says, at their
+    usual size, with some noise; without either, at noise alone. `guessed` [new items, D] has unit length, zeros where
+    the content says nothing. A new behaviour type starts at zero: it says nothing yet.
     """
     state = start.model.state_dict()
     state["behaviours"] = _longer(state["behaviours"], len(blank.behaviours))
     state["items"] = _longer(state["items"], len(blank.items))
     known = len(start.vocabulary)
     if len(state["items"]) > known + 1:
-        rows = _from_neighbours(state["items"], known, t, offsets)
-        size = state["items"][1 : known + 1].norm(dim=1).mean() if known else torch.tensor(1.0)
+        rows = torch.nn.functional.normalize(_from_neighbours(state["items"], known, t, offsets), dim=1) + guessed
+        size = usual_size(state["items"][1 : known + 1])
         noise = torch.randn(rows.shape, generator=generator) * rows.shape[1] ** -0.5
         scale = torch.where(rows.norm(dim=1, keepdim=True) > 0, NOISE, 1.0)
         state["items"][known + 1 :] = size * (torch.nn.functional.normalize(rows, dim=1) + scale * noise)
@@ -54,7 +58,20 @@ def grown(start: TrainedEncoder, blank: Encoder, t: Tokens, offsets: I64, genera
     return blank
 
 
-def _from_neighbours(items: torch.Tensor, known: int, t: Tokens, offsets: I64) -> torch.Tensor:
+def extended(model: Encoder, vectors: Tensor) -> Encoder:
+    """The same model with rows for more items behind its own: `vectors` [G, D] of unit length, at the usual size."""
+    state = model.state_dict()
+    state["items"] = torch.cat([state["items"], usual_size(state["items"][1:]) * vectors])
+    model.items = torch.nn.Parameter(state["items"])
+    return model
+
+
+def usual_size(rows: Tensor) -> Tensor:
+    """[] mean length of rows [V, D]; 1 without any."""
+    return rows.norm(dim=1).mean() if len(rows) else torch.tensor(1.0)
+
+
+def _from_neighbours(items: Tensor, known: int, t: Tokens, offsets: I64) -> Tensor:
     """[V - known, D] sum of the rows of known items next to each new one; zeros where there is none."""
     token = torch.from_numpy(t.item)
     inside = torch.ones(max(len(token) - 1, 0), dtype=torch.bool)
@@ -68,7 +85,7 @@ def _from_neighbours(items: torch.Tensor, known: int, t: Tokens, offsets: I64) -
     return sums
 
 
-def _longer(table: torch.Tensor, rows: int) -> torch.Tensor:
+def _longer(table: Tensor, rows: int) -> Tensor:
     out = table.new_zeros(rows, table.shape[1])
     out[: len(table)] = table
     return out

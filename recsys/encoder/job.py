@@ -19,7 +19,8 @@ import torch
 
 from recsys.config import Settings
 from recsys.days import moment_of, start_of
-from recsys.encoder.dataset import read_sequences, sequences
+from recsys.encoder.content import Content
+from recsys.encoder.dataset import catalogue, read_content, read_sequences, sequences
 from recsys.encoder.spark import embed_items, embed_users
 from recsys.encoder.train import EpochLog, train
 from recsys.encoder.trained import TrainedEncoder
@@ -27,7 +28,7 @@ from recsys.errors import NoDataError
 from recsys.io import View, Warehouse
 from recsys.log import event
 from recsys.paths import local_folder
-from recsys.tables import EVENTS, ITEM_EMBEDDINGS, USER_EMBEDDINGS, USER_PROFILES
+from recsys.tables import EVENTS, ITEM_EMBEDDINGS, ITEMS, USER_EMBEDDINGS, USER_PROFILES
 
 EMBED = "embed"
 OnEpoch = Callable[[EpochLog], None]
@@ -153,11 +154,21 @@ def _train(
     staging = f"{settings.artifacts}/sequences/{'base' if start is None else 'increment'}"
     sequences(view.read(EVENTS), settings, until, since).write.mode("overwrite").parquet(staging)
     histories = read_sequences(staging, settings)
+    content = _content(view, settings, until)
     torch.set_num_threads(settings.threads)
     event(log, "training the encoder", users=histories.users, behaviours=len(histories.time), warm=start is not None)
-    trained, logs = train(histories, tuple(settings.behaviours), settings.encoder, settings.seed, start, say)
+    trained, logs = train(histories, tuple(settings.behaviours), settings.encoder, settings.seed, start, say, content)
     trained.save(folder)
     return logs
+
+
+def _content(view: View, settings: Settings, until: datetime) -> Content | None:
+    """The catalogue as of the start of a day; None where none was ever read."""
+    if not view.has(ITEMS):
+        return None
+    staging = f"{settings.artifacts}/sequences/content"
+    catalogue(view.read(ITEMS), until).write.mode("overwrite").parquet(staging)
+    return read_content(staging)
 
 
 @contextmanager

@@ -18,9 +18,10 @@ from torch.nn import functional as F
 
 from recsys.config import EncoderSettings
 from recsys.encoder.affinity import crowds
+from recsys.encoder.content import Content, aligned, guess
 from recsys.encoder.examples import Examples, HeldOut, split
 from recsys.encoder.forward import precision
-from recsys.encoder.increment import check, grown
+from recsys.encoder.increment import check, extended, grown
 from recsys.encoder.loss import Sampler, SharedSoftmax, clashes, sampler, smoothed
 from recsys.encoder.model import Encoder
 from recsys.encoder.optimizer import RowAdam
@@ -53,8 +54,12 @@ def train(
     seed: int,
     start: TrainedEncoder | None = None,
     on_epoch: Callable[[EpochLog], None] | None = None,
+    content: Content | None = None,
 ) -> tuple[TrainedEncoder, list[EpochLog]]:
     """Train on `h`, or continue from `start` on what is newer than it, with `settings.replay` of the older.
+
+    Items of `content` that nobody has met follow the learned ones in the vocabulary, with vectors guessed from it; an
+    increment begins without the guesses of `start`, and new items begin where their content says.
 
     On a CPU the same seed, input and number of threads give the same bits. An increment that never beats its own
     beginning on the held-out items returns that beginning, with the new items at their initial vectors. The result
@@ -68,6 +73,7 @@ def train(
     generator = torch.Generator().manual_seed(seed)
     if start is not None:
         check(start, settings, behaviours)
+        start = start.without_guesses()
     vocabulary = Vocabulary(()).grow(h.items) if start is None else start.vocabulary.grow(h.items)
     t = tokens(h, vocabulary, len(behaviours))
     examples, old, held = split(h, t, settings, rng, None if start is None else start.newest)
@@ -78,23 +84,40 @@ def train(
     with torch.random.fork_rng(devices=gpus):  # layers draw from the caller's state when they are made
         model = Encoder(settings, len(vocabulary), len(behaviours), generator)
         if start is not None:
-            grown(start, model, t, h.offsets, generator)
+            found = guess(content, start.vocabulary, start.item_vectors(), rng) if content else None
+            new = vocabulary.items[len(start.vocabulary) :]
+            grown(start, model, t, h.offsets, generator, aligned(found, new, settings.dim))
         run = _Run(model.to(device), t, examples, old, held, settings)
         torch.manual_seed(seed)
         most = settings.epochs if start is None else settings.increment_epochs
         with precision(device, inference=False):
             logs = _epochs(run, most, start is not None, rng, on_epoch)
     newest = max(int(h.time.max()), start.newest if start is not None else int(h.time.min()))
-    crowd = crowds(unit_vectors(model), _occurrences(run), settings.kernel, rng)
-    trained = TrainedEncoder(
-        settings=settings,
+    return _completed(run, vocabulary, behaviours, newest, content, rng), logs
+
+
+def _completed(
+    run: _Run,
+    vocabulary: Vocabulary,
+    behaviours: tuple[str, ...],
+    newest: int,
+    content: Content | None,
+    rng: np.random.Generator,
+) -> TrainedEncoder:
+    """What was trained, on the CPU, with the items that only `content` knows behind the learned ones."""
+    model, learned = run.model.cpu().eval(), len(vocabulary)
+    if content is not None:
+        found = guess(content, vocabulary, unit_vectors(model), rng)
+        vocabulary, model = vocabulary.grow(found.items), extended(model, torch.from_numpy(found.vectors))
+    return TrainedEncoder(
+        settings=run.settings,
         vocabulary=vocabulary,
         behaviours=behaviours,
-        model=model.cpu().eval(),
+        model=model,
+        learned=learned,
         newest=newest,
-        crowd=crowd,
+        crowd=crowds(unit_vectors(model), _occurrences(run), run.settings.kernel, rng),
     )
-    return trained, logs
 
 
 def training_device(asked: str) -> torch.device:

@@ -6,7 +6,7 @@ Shape letters: U users, V items, D width, P points, W points with a history.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -38,6 +38,7 @@ class TrainedEncoder:
     vocabulary: Vocabulary
     behaviours: tuple[str, ...]
     model: Encoder
+    learned: int  # items of the vocabulary that it was trained on, the first ones; the others' vectors are guesses
     newest: int  # time of the newest behaviour it was trained on, microseconds since 1970 UTC
     crowd: F32  # [V] ln of the mean kernel between an item and everyone's behaviours (affinity.crowds)
 
@@ -71,6 +72,16 @@ class TrainedEncoder:
         item = tokens(h, self.vocabulary, len(self.behaviours)).item
         return affinity(self._vectors, self.crowd, self.settings.kernel, item, spans, pair_point, number)
 
+    def without_guesses(self) -> TrainedEncoder:
+        """The same with the learned items alone: what training continues from."""
+        if self.learned == len(self.vocabulary):
+            return self
+        vocabulary = Vocabulary(self.vocabulary.items[: self.learned])
+        model = Encoder(self.settings, self.learned, len(self.behaviours))
+        state = self.model.state_dict()
+        model.load_state_dict({**state, "items": state["items"][: self.learned + 1]})
+        return replace(self, vocabulary=vocabulary, model=model.eval(), crowd=self.crowd[: self.learned])
+
     def soft_maximum(self, users: F32) -> F32:
         """[U] tau log(sum over all items of exp(cosine / tau)) of `users` [U, D], with the encoder's temperature tau.
 
@@ -96,6 +107,7 @@ class TrainedEncoder:
             "settings": self.settings.model_dump(),
             "behaviours": self.behaviours,
             "newest": self.newest,
+            "learned": self.learned,
             "items": self.vocabulary.items,
         }
         (folder / DESCRIPTION).write_text(json.dumps(description), encoding="utf-8")
@@ -117,14 +129,20 @@ class TrainedEncoder:
             weights = load_file(folder / WEIGHTS)
             crowd = weights.pop(CROWD).numpy()
             model.load_state_dict(weights)
-            newest = int(told["newest"])
+            newest, learned = int(told["newest"]), int(told["learned"])
         except (ValueError, KeyError, TypeError, RuntimeError, ValidationError, SafetensorError) as error:
             raise BundleError(f"The encoder in {str(folder)!r} is damaged or incomplete: {error}") from error
         model.eval()
         if crowd.shape != (len(vocabulary),):
             raise BundleError(f"The encoder in {str(folder)!r} has {len(vocabulary)} items and {len(crowd)} crowds.")
         return TrainedEncoder(
-            settings=settings, vocabulary=vocabulary, behaviours=behaviours, model=model, newest=newest, crowd=crowd
+            settings=settings,
+            vocabulary=vocabulary,
+            behaviours=behaviours,
+            model=model,
+            learned=learned,
+            newest=newest,
+            crowd=crowd,
         )
 
 

@@ -56,6 +56,7 @@ def encoder_of(
         vocabulary=Vocabulary(tuple(items)),
         behaviours=behaviours,
         model=model_of(settings, len(items), seed, len(behaviours)),
+        learned=len(items),
         newest=0,
         crowd=np.zeros(len(items), dtype=np.float32),
     )

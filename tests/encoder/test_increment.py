@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from recsys.config import EncoderSettings
-from recsys.encoder.increment import NOISE, check, grown
+from recsys.encoder.increment import NOISE, check, extended, grown
 from recsys.encoder.model import Encoder
 from recsys.encoder.sequences import tokens
 from recsys.encoder.trained import TrainedEncoder
@@ -13,11 +13,16 @@ from tests.encoder.samples import BEHAVIOURS, encoder_of, views
 SMALL = EncoderSettings(dim=32, heads=2, length=6)
 
 
-def grow(start: TrainedEncoder, *users: str, behaviours: int = 3) -> tuple[Encoder, dict[str, int]]:
+def grow(
+    start: TrainedEncoder, *users: str, behaviours: int = 3, guessed: dict[str, torch.Tensor] | None = None
+) -> tuple[Encoder, dict[str, int]]:
     h = views(*users)
     vocabulary = start.vocabulary.grow(h.items)
     blank = Encoder(SMALL, len(vocabulary), behaviours, torch.Generator().manual_seed(5))
-    model = grown(start, blank, tokens(h, vocabulary, behaviours), h.offsets, torch.Generator().manual_seed(6))
+    new = vocabulary.items[len(start.vocabulary) :]
+    content = torch.stack([(guessed or {}).get(item, torch.zeros(32)) for item in new]) if new else torch.zeros(0, 32)
+    generator = torch.Generator().manual_seed(6)
+    model = grown(start, blank, tokens(h, vocabulary, behaviours), h.offsets, generator, content)
     return model, {item: row for row, item in enumerate(vocabulary.items, start=1)}
 
 
@@ -44,6 +49,28 @@ def test_a_new_item_begins_between_its_known_neighbours() -> None:
         added = items[row[item]] - wanted
         assert 0.3 * NOISE * size < float(added.norm()) < 2 * NOISE * size
     assert float(items[row["z"]].norm()) == pytest.approx(size, rel=0.5)  # y is new itself: noise alone
+
+
+def test_content_speaks_beside_the_neighbours_and_alone() -> None:
+    start = encoder_of(SMALL, "abcd")
+    said = torch.nn.functional.normalize(torch.arange(32.0) - 20, dim=0)
+    model, row = grow(start, "axb", "yz", guessed={"x": said, "y": said})
+    items = torch.nn.functional.normalize(model.items.detach(), dim=1)
+    raw = start.model.items.detach()
+    both = torch.nn.functional.normalize(torch.nn.functional.normalize(raw[1] + raw[2], dim=0) + said, dim=0)
+    assert float(items[row["x"]] @ both) > 0.98
+    assert float(items[row["y"]] @ said) > 0.98
+    assert abs(float(items[row["z"]] @ said)) < 0.6
+
+
+def test_rows_behind_the_learned_ones_have_their_usual_size() -> None:
+    start = encoder_of(SMALL, "abcd")
+    before = start.model.items.detach().clone()
+    said = torch.nn.functional.normalize(torch.ones(2, 32), dim=1)
+    model = extended(start.model, said)
+    assert torch.equal(model.items[:5], before)
+    torch.testing.assert_close(model.items[5:].norm(dim=1), before[1:].norm(dim=1).mean().expand(2))
+    torch.testing.assert_close(model.item_vectors()[4:], said)
 
 
 def test_neighbours_belong_to_one_user() -> None:

@@ -61,7 +61,13 @@ def save_encoder(folder: Path, seed: int) -> Path:
     model = Encoder(small, len(vocabulary), len(behaviours))
     crowd = np.zeros(len(vocabulary), dtype=np.float32)
     made = TrainedEncoder(
-        settings=small, vocabulary=vocabulary, behaviours=behaviours, model=model, newest=0, crowd=crowd
+        settings=small,
+        vocabulary=vocabulary,
+        behaviours=behaviours,
+        model=model,
+        learned=len(vocabulary),
+        newest=0,
+        crowd=crowd,
     )
     made.save(folder)
     return folder

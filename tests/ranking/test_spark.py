@@ -62,6 +62,7 @@ def encoder_path(tmp_path_factory: pytest.TempPathFactory) -> str:
         vocabulary=vocabulary,
         behaviours=tuple(SETTINGS.behaviours),
         model=model,
+        learned=len(vocabulary),
         newest=0,
         crowd=np.zeros(len(vocabulary), dtype=np.float32),
     )

@@ -41,6 +41,7 @@ def encoder(seed: int) -> TrainedEncoder:
         vocabulary=Vocabulary(ITEMS),
         behaviours=behaviours,
         model=model,
+        learned=len(ITEMS),
         newest=SNAPSHOT_AT,
         crowd=np.zeros(len(ITEMS), dtype=np.float32),
     )

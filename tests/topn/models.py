@@ -44,7 +44,13 @@ def save_models(folder: Path, catalogue: ItemSnapshot, settings: Settings) -> Mo
         model = Encoder(small, len(vocabulary), len(behaviours))
     crowd = np.zeros(len(vocabulary), dtype=np.float32)
     encoder = TrainedEncoder(
-        settings=small, vocabulary=vocabulary, behaviours=behaviours, model=model, newest=0, crowd=crowd
+        settings=small,
+        vocabulary=vocabulary,
+        behaviours=behaviours,
+        model=model,
+        learned=len(vocabulary),
+        newest=0,
+        crowd=crowd,
     )
     encoder.save(Path(paths.encoder))
     random = np.random.default_rng(1)
