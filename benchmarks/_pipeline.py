@@ -41,14 +41,16 @@ class Pipeline:
     def ingest(self, trigger: str = queries.AVAILABLE_NOW) -> StreamingQuery:
         """Start `source -> events`."""
         point = queries.checkpoint(self.warehouse, self.settings.checkpoints, ingest.QUERY)
-        rows, write = ingest.ingest_stream(self.warehouse, self.mapping, self.settings, point.epoch, point.began)
+        rows, write = ingest.ingest_stream(
+            self.warehouse, self.mapping, self.settings, point.epoch, point.began, point.pending
+        )
         return queries.start(rows, write, name=ingest.QUERY, point=point, trigger=trigger)
 
     def profiles(self, trigger: str = queries.AVAILABLE_NOW) -> StreamingQuery:
         """Start `events -> user_profiles`."""
         self.warehouse.create(EVENTS)
         point = queries.checkpoint(self.warehouse, self.settings.checkpoints, stream.QUERY)
-        state, write = stream.profiles_stream(self.warehouse, self.settings, point.epoch)
+        state, write = stream.profiles_stream(self.warehouse, self.settings, point.epoch, point.pending)
         return queries.start(state, write, name=stream.QUERY, point=point, trigger=trigger, mode="update")
 
     def add_events(self, rows: DataFrame) -> None:

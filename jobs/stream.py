@@ -35,11 +35,11 @@ def main(context: Context) -> None:
     profiles = queries.checkpoint(warehouse, root, stream.QUERY, context.arguments.rebuild)
     queries.agree(context.spark, profiles, stream.rests_on(settings))
     point = queries.checkpoint(warehouse, root, ingest.QUERY)
-    rows, write = ingest.ingest_stream(warehouse, context.mapping, settings, point.epoch, point.began)
+    rows, write = ingest.ingest_stream(warehouse, context.mapping, settings, point.epoch, point.began, point.pending)
     running = [queries.start(rows, write, name=ingest.QUERY, point=point, trigger=trigger)]
     if trigger == queries.AVAILABLE_NOW:
         queries.wait(running)
-    state, append = stream.profiles_stream(warehouse, settings, profiles.epoch)
+    state, append = stream.profiles_stream(warehouse, settings, profiles.epoch, profiles.pending)
     running.append(queries.start(state, append, name=stream.QUERY, point=profiles, trigger=trigger, mode="update"))
     queries.wait(running)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 
@@ -17,6 +18,7 @@ from py4j.java_gateway import JavaObject
 from pyspark.sql import Column as SparkColumn
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
+from pyspark.util import inheritable_thread_target
 
 from recsys.errors import NoDataError
 from recsys.tables import BATCHES, Table
@@ -28,17 +30,22 @@ VERSION = ("epoch", "batch")
 class Commit:
     """Who writes: a query or job, its epoch and its batch.
 
-    A query's batch is replayed with the same rows, so a write that is in the table already is skipped. A job that runs
-    again may have other rows; its writes replace, they are never skipped.
+    A batch that its query had begun before it was cut off is `replayed` with the same rows: a write that is in the
+    table already is skipped. All other batches are new. A job that runs again may have other rows; its writes replace,
+    they are never skipped.
     """
 
     query: str
     epoch: int
     batch: int
-    replayed: bool = True
+    replayed: bool = False
 
     def options(self, table: Table) -> dict[str, str]:
-        """Delta writer options: transaction id for exactly-once, and who wrote it for the table's history."""
+        """Delta writer options: who wrote it, for the table's history.
+
+        A replayed write also gets a transaction id, so that of two processes that replay it at once only one commits.
+        Others do without: Delta reads a table's whole state to look an id up, which takes longer than a small write.
+        """
         who = {"userMetadata": json.dumps({"query": self.query, "epoch": self.epoch, "batch": self.batch})}
         if not self.replayed:
             return who
@@ -87,9 +94,12 @@ class Warehouse:
     ) -> int:
         """Write `rows` and return the table's version. `replace` is a predicate: only rows that match are replaced.
 
-        A table that an earlier release made gets the columns that it lacks; they are NULL in its older rows.
+        A table that an earlier release made gets the columns that it lacks; they are NULL in its older rows. A replayed
+        batch that the table holds already is not written again.
         """
         if self.exists(table):
+            if commit.replayed and self.written(table, commit):
+                return self.version(table)
             self._extend(table)
         else:
             self.create(table)
@@ -99,6 +109,13 @@ class Warehouse:
             writer = writer.option("replaceWhere", replace)
         writer.options(**commit.options(table)).save(self.path(table))
         return self.version(table)
+
+    def write_all(self, tables: Mapping[Table, DataFrame], commit: Commit) -> dict[str, int]:
+        """Append to several tables at once and return their versions by name: most of a small write is waiting."""
+        target = inheritable_thread_target(self.spark)(self.write)
+        with ThreadPoolExecutor(len(tables)) as pool:
+            begun = {table.name: pool.submit(target, table, rows, commit) for table, rows in tables.items()}
+        return {name: int(write.result()) for name, write in begun.items()}
 
     def _extend(self, table: Table) -> None:
         present = set(self._snapshot(table).schema().fieldNames())
@@ -112,11 +129,19 @@ class Warehouse:
         return int(self._snapshot(table).version())
 
     def written(self, table: Table, commit: Commit) -> bool:
-        """Whether the commit's write, or a later one of the same query and epoch, is in the table already."""
+        """Whether the commit's write, or a later one of the same query and epoch, is in the table already.
+
+        Asked of the table's history, which Delta keeps for 30 days of writes to that table. `batches`, which other jobs
+        write while a query is down, is asked for the row itself.
+        """
         if not self.exists(table):
             return False
-        seen = self._snapshot(table).transactions().get(commit.options(table)["txnAppId"])
-        return bool(seen.isDefined()) and int(seen.get()) >= commit.batch
+        if table == BATCHES:
+            rows = self.spark.read.format("delta").load(self.path(table))
+            return not rows.where(_by(commit) & (F.col("batch") >= commit.batch)).isEmpty()
+        who = F.from_json("userMetadata", "query string, epoch int, batch bigint").alias("who")
+        history = DeltaTable.forPath(self.spark, self.path(table)).history().select(who).select("who.*")
+        return not history.where(_by(commit) & (F.col("batch") >= commit.batch)).isEmpty()
 
     def _snapshot(self, table: Table) -> JavaObject:
         jvm = self.spark._jvm
@@ -133,7 +158,6 @@ class Warehouse:
             "query": commit.query,
             "epoch": commit.epoch,
             "batch": commit.batch,
-            "versions": dict(versions),
             "rows_in": count.rows_in,
             "accepted": count.accepted,
             "duplicate": count.duplicate,
@@ -141,8 +165,11 @@ class Warehouse:
             "started_at": started,
             "committed_at": datetime.now(timezone.utc),
         }
-        frame = self.spark.createDataFrame([tuple(row[name] for name in BATCHES.names)], BATCHES.ddl)
-        self.write(BATCHES, frame.coalesce(1), commit)
+        # Literals in a plan of one row: a frame made of Python objects would go through a Python worker.
+        cells = {name: F.lit(value) for name, value in row.items()}
+        cells["versions"] = F.from_json(F.lit(json.dumps(dict(versions))), "map<string, bigint>")
+        one = self.spark.range(0, 1, 1, 1)
+        self.write(BATCHES, one.select(*(cells[name].alias(name) for name in BATCHES.names)), commit)
 
     def view(self) -> View:
         """All tables at the newest committed batch. NoDataError where there is none."""
@@ -156,12 +183,12 @@ class Warehouse:
     def next_batch(self, query: str) -> Commit:
         """The commit that a job, which has no checkpoint, writes next under its name."""
         if not self.exists(BATCHES):
-            return Commit(query=query, epoch=0, batch=0, replayed=False)
+            return Commit(query=query, epoch=0, batch=0)
         batches = self.spark.read.format("delta").load(self.path(BATCHES)).where(F.col("query") == query)
         newest = batches.agg(F.max(F.struct("epoch", "batch")).alias("at")).first()
         if newest is None or newest["at"] is None:
-            return Commit(query=query, epoch=0, batch=0, replayed=False)
-        return Commit(query=query, epoch=newest["at"]["epoch"], batch=newest["at"]["batch"] + 1, replayed=False)
+            return Commit(query=query, epoch=0, batch=0)
+        return Commit(query=query, epoch=newest["at"]["epoch"], batch=newest["at"]["batch"] + 1)
 
 
 @dataclass(frozen=True)
@@ -197,6 +224,10 @@ class View:
     def total(self, table: Table, sums: Iterable[str]) -> DataFrame:
         """Of a `summed` table, the sums over each key."""
         return self.read(table).groupBy(*table.key).agg(*(F.sum(name).alias(name) for name in sums))
+
+
+def _by(commit: Commit) -> SparkColumn:
+    return (F.col("query") == commit.query) & (F.col("epoch") == commit.epoch)
 
 
 def newest(rows: DataFrame, key: Iterable[str]) -> DataFrame:

@@ -42,6 +42,7 @@ class Checkpoint:
     path: str
     epoch: int
     began: datetime | None  # start of its first committed batch
+    pending: int | None = None  # the batch that was begun and not ended: it is replayed
 
 
 def checkpoint(warehouse: Warehouse, root: str, query: str, rebuild: bool = False) -> Checkpoint:
@@ -53,7 +54,9 @@ def checkpoint(warehouse: Warehouse, root: str, query: str, rebuild: bool = Fals
         rows = warehouse.spark.read.format("delta").load(warehouse.path(BATCHES))
         first = rows.where((F.col("query") == query) & (F.col("epoch") == epoch)).agg(F.min("started_at")).first()
         began = first[0] if first else None
-    return Checkpoint(path=f"{root.rstrip('/')}/{query}/epoch={epoch}", epoch=epoch, began=began)
+    path = f"{root.rstrip('/')}/{query}/epoch={epoch}"
+    offsets, commits = (_newest_batch(warehouse.spark, f"{path}/{log_}") for log_ in ("offsets", "commits"))
+    return Checkpoint(path=path, epoch=epoch, began=began, pending=offsets if offsets != commits else None)
 
 
 def agree(spark: SparkSession, point: Checkpoint, rests_on: Mapping[str, str]) -> None:
@@ -78,6 +81,10 @@ def agree(spark: SparkSession, point: Checkpoint, rests_on: Mapping[str, str]) -
 def _newest_epoch(spark: SparkSession, folder: str) -> int | None:
     names = _listed(spark, folder) or []
     return max((int(name.partition("=")[2]) for name in names if name.startswith("epoch=")), default=None)
+
+
+def _newest_batch(spark: SparkSession, folder: str) -> int | None:
+    return max((int(name) for name in _listed(spark, folder) or [] if name.isdecimal()), default=None)
 
 
 def _listed(spark: SparkSession, folder: str) -> list[str] | None:

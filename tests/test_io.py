@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from delta.tables import DeltaTable
+from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -35,7 +36,7 @@ NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
 Values = list[tuple[object, ...]]
 
 
-def commit(batch: int, epoch: int = 0, query: str = "q", replayed: bool = True) -> Commit:
+def commit(batch: int, epoch: int = 0, query: str = "q", replayed: bool = False) -> Commit:
     return Commit(query=query, epoch=epoch, batch=batch, replayed=replayed)
 
 
@@ -72,6 +73,26 @@ def test_a_folder_by_each_of_its_names(spark: SparkSession, tmp_path: Path, form
     assert Warehouse(spark, str(tmp_path)).exists(THINGS)
 
 
+def test_a_replayed_batch_has_one_row_whoever_wrote_since(spark: SparkSession, warehouse: Warehouse) -> None:
+    warehouse.finish(commit(0), {THINGS.name: 0}, NOW)
+    rows = spark.read.format("delta").load(warehouse.path(BATCHES)).withColumn("batch", F.lit(1).cast("bigint"))
+    rows.write.format("delta").mode("append").save(warehouse.path(BATCHES))  # its history does not say who wrote it
+    warehouse.finish(commit(1, replayed=True), {THINGS.name: 1}, NOW)
+    warehouse.finish(commit(2, replayed=True), {}, NOW)
+    found = warehouse.view().read(BATCHES).select("batch", "versions")
+    assert sorted((row["batch"], row["versions"]) for row in found.collect()) == [
+        (0, {THINGS.name: 0}), (1, {THINGS.name: 0}), (2, {}),
+    ]  # fmt: skip
+
+
+def test_tables_written_at_once_have_their_own_versions(spark: SparkSession, warehouse: Warehouse) -> None:
+    versions = warehouse.write_all({THINGS: things(spark, ("a", 1, 0)), OTHERS: things(spark, ("b", 2, 0))}, commit(0))
+    assert versions == {THINGS.name: warehouse.version(THINGS), OTHERS.name: warehouse.version(OTHERS)}
+    bad = {THINGS: things(spark, ("a", 1, 0)), OTHERS: things(spark, ("b", 2, 0)).drop("n")}
+    with pytest.raises(AnalysisException):
+        warehouse.write_all(bad, commit(1))
+
+
 def test_half_a_batch_is_invisible(spark: SparkSession, warehouse: Warehouse) -> None:
     with pytest.raises(NoDataError, match="no batch was ever committed under"):
         warehouse.view()
@@ -97,14 +118,14 @@ def test_half_a_batch_is_invisible(spark: SparkSession, warehouse: Warehouse) ->
 def test_a_replayed_batch_is_written_once_and_a_job_may_write_again(spark: SparkSession, warehouse: Warehouse) -> None:
     assert not warehouse.written(THINGS, commit(0))
     before = warehouse.write(THINGS, things(spark, ("a", 1, 0)), commit(4))
-    assert warehouse.write(THINGS, things(spark, ("a", 1, 0)), commit(4)) == before
+    assert warehouse.write(THINGS, things(spark, ("a", 1, 0)), commit(4, replayed=True)) == before
     assert warehouse.written(THINGS, commit(4))
     assert warehouse.written(THINGS, commit(3))
     assert not warehouse.written(THINGS, commit(5))
     assert not warehouse.written(THINGS, commit(4, epoch=1))
     assert not warehouse.written(THINGS, commit(4, query="other"))
-    warehouse.write(THINGS, things(spark, ("c", 9, 0)), commit(4, epoch=1))
-    warehouse.write(THINGS, things(spark, ("a", 2, 0)), commit(4, replayed=False))
+    warehouse.write(THINGS, things(spark, ("c", 9, 0)), commit(4, epoch=1, replayed=True))  # begun, not yet written
+    warehouse.write(THINGS, things(spark, ("a", 2, 0)), commit(4))
     rows = spark.read.format("delta").load(warehouse.path(THINGS))
     assert [row[:2] for row in values(rows)] == [("a", 1), ("a", 2), ("c", 9)]
     history = DeltaTable.forPath(spark, warehouse.path(THINGS)).history(1).first()
@@ -144,8 +165,8 @@ def test_latest_goes_by_epoch_before_batch_and_total_sums(spark: SparkSession, w
 
 
 def test_a_job_counts_its_own_batches(warehouse: Warehouse) -> None:
-    assert warehouse.next_batch("job") == commit(0, query="job", replayed=False)
+    assert warehouse.next_batch("job") == commit(0, query="job")
     warehouse.finish(commit(7, epoch=2, query="job"), {}, NOW)
     warehouse.finish(commit(9, epoch=1, query="job"), {}, NOW)
-    assert warehouse.next_batch("job") == commit(8, epoch=2, query="job", replayed=False)
-    assert warehouse.next_batch("another") == commit(0, query="another", replayed=False)
+    assert warehouse.next_batch("job") == commit(8, epoch=2, query="job")
+    assert warehouse.next_batch("another") == commit(0, query="another")

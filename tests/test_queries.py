@@ -43,11 +43,15 @@ def test_epochs_grow_with_each_rebuild(spark: SparkSession, tmp_path: Path) -> N
     for epoch in (0, 2, 10):
         (tmp_path / "c" / "q" / f"epoch={epoch}").mkdir(parents=True)
     (tmp_path / "c" / "q" / "notes").mkdir()
+    for name in ("offsets/9", "offsets/10", "commits/9"):
+        (tmp_path / "c" / "q" / "epoch=10" / name).mkdir(parents=True)
     warehouse.finish(Commit(query="q", epoch=10, batch=0), {}, NOW.replace(hour=4))
     warehouse.finish(Commit(query="q", epoch=10, batch=1), {}, NOW.replace(hour=5))
     warehouse.finish(Commit(query="q", epoch=2, batch=0), {}, NOW)
     again = queries.checkpoint(warehouse, root, "q")
-    assert (again.epoch, again.began) == (10, datetime(2026, 1, 1, 4))
+    assert (again.epoch, again.began, again.pending) == (10, datetime(2026, 1, 1, 4), 10)
+    (tmp_path / "c" / "q" / "epoch=10" / "commits" / "10").mkdir()
+    assert queries.checkpoint(warehouse, root, "q").pending is None  # it ended
     rebuilt = queries.checkpoint(warehouse, root, "q", rebuild=True)
     assert rebuilt == queries.Checkpoint(path=f"{tmp_path}/c/q/epoch=11", epoch=11, began=None)
     assert queries.checkpoint(warehouse, root, "other").epoch == 0

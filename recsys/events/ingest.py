@@ -37,10 +37,11 @@ class Ingest:
     began: datetime | None  # when this epoch's first batch ran; None: it has not
     earlier_rows: bool  # `events` holds rows that this epoch's state has never seen
     tally: Accumulator[Tally]
+    pending: int | None  # the batch that an earlier run began
 
     def __call__(self, batch: DataFrame, number: int) -> None:
         """Write one micro-batch: events, rejected rows, tiles, and last its row in `batches`."""
-        commit = Commit(query=QUERY, epoch=self.epoch, batch=number)
+        commit = Commit(query=QUERY, epoch=self.epoch, batch=number, replayed=number == self.pending)
         rows = batch.persist(StorageLevel.MEMORY_AND_DISK)
         try:
             self._write(rows, commit)
@@ -62,14 +63,12 @@ class Ingest:
         fresh = self._unknown(rows.where(good), days, started).withColumn("event_date", F.to_date("event_time"))
         if len(days) > MANY_DAYS:  # history: else each task writes a file into each day
             fresh = fresh.repartition("event_date")
-        versions = {EVENTS.name: self.warehouse.write(EVENTS, fresh, commit)}
-        accepted = fresh.count() if self._has_earlier(started) else sum(row["n"] for row in found) - rejected
-        if rejected:
-            versions[REJECTED_EVENTS.name] = self.warehouse.write(REJECTED_EVENTS, rows.where(~good), commit)
         tiles = item_tiles(fresh, self.tile_minutes, commit)
         if len(days) > MANY_DAYS:
             tiles = tiles.repartition("tile_date")
-        versions[ITEM_TILES.name] = self.warehouse.write(ITEM_TILES, tiles, commit)
+        written = {EVENTS: fresh, ITEM_TILES: tiles} | ({REJECTED_EVENTS: rows.where(~good)} if rejected else {})
+        versions = self.warehouse.write_all(written, commit)
+        accepted = fresh.count() if self._has_earlier(started) else sum(row["n"] for row in found) - rejected
         counts = balanced(rows_in, accepted, rejected, commit)
         self.warehouse.finish(commit, versions, started, counts)
         event(log, "batch committed", query=QUERY, batch=commit.batch, **vars(counts))
@@ -126,7 +125,12 @@ def deduplicated(rows: DataFrame, days: int) -> DataFrame:
 
 
 def ingest_stream(
-    warehouse: Warehouse, mapping: Mapping, settings: Settings, epoch: int, began: datetime | None
+    warehouse: Warehouse,
+    mapping: Mapping,
+    settings: Settings,
+    epoch: int,
+    began: datetime | None,
+    pending: int | None,
 ) -> tuple[DataFrame, Ingest]:
     """The query's plan and the function that writes its micro-batches."""
     tally = row_tally(warehouse.spark.sparkContext)
@@ -140,5 +144,6 @@ def ingest_stream(
         began=began,
         earlier_rows=epoch > 0 and warehouse.exists(EVENTS),
         tally=tally,
+        pending=pending,
     )
     return deduplicated(rows, settings.stream.dedupe_days), write

@@ -27,15 +27,16 @@ class Profiles:
     warehouse: Warehouse
     settings: Settings
     epoch: int
+    pending: int | None  # the batch that an earlier run began
 
     def __call__(self, batch: DataFrame, number: int) -> None:
         """Append the touched users' rows and commit."""
-        commit = Commit(query=QUERY, epoch=self.epoch, batch=number)
+        commit = Commit(query=QUERY, epoch=self.epoch, batch=number, replayed=number == self.pending)
         started = datetime.now(timezone.utc)
         table, count = profiles_table(self.settings.features), Observation()
         users = batch.observe(count, F.count("*").alias("users"))
-        if self.warehouse.written(table, commit):
-            # Delta would skip the replayed write, and with it the plan that moves the state on.
+        if commit.replayed and self.warehouse.written(table, commit):
+            # The write would be skipped, and with it the plan that moves the state on.
             users.write.format("noop").mode("overwrite").save()
         else:
             profiles = commit.stamp(with_user_features(users, self.settings))
@@ -57,9 +58,11 @@ def rests_on(settings: Settings) -> dict[str, str]:
     }
 
 
-def profiles_stream(warehouse: Warehouse, settings: Settings, epoch: int) -> tuple[DataFrame, Profiles]:
+def profiles_stream(
+    warehouse: Warehouse, settings: Settings, epoch: int, pending: int | None
+) -> tuple[DataFrame, Profiles]:
     """The query's plan (update mode) and the function that writes its micro-batches."""
     reader = warehouse.spark.readStream.format("delta").option("skipChangeCommits", "true")
     events = reader.option("maxFilesPerTrigger", settings.stream.max_events_files).load(warehouse.path(EVENTS))
     state = profile_state(events, settings)
-    return state, Profiles(warehouse=warehouse, settings=settings, epoch=epoch)
+    return state, Profiles(warehouse=warehouse, settings=settings, epoch=epoch, pending=pending)

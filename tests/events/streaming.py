@@ -36,7 +36,7 @@ def ingested(spark: SparkSession, mapping: Mapping, conf: Settings) -> View:
     """Everything that the query wrote until the source was read."""
     warehouse = Warehouse(spark, conf.warehouse)
     point = queries.checkpoint(warehouse, conf.checkpoints, QUERY)
-    rows, write = ingest_stream(warehouse, mapping, merged(conf, mapping), point.epoch, point.began)
+    rows, write = ingest_stream(warehouse, mapping, merged(conf, mapping), point.epoch, point.began, point.pending)
     queries.wait([queries.start(rows, write, name=QUERY, point=point, trigger=queries.AVAILABLE_NOW)])
     return warehouse.view()
 

@@ -54,7 +54,7 @@ def settings(folder: Path) -> Settings:
 def stream(spark: SparkSession, conf: Settings) -> View:
     warehouse = Warehouse(spark, conf.warehouse)
     point = queries.checkpoint(warehouse, conf.checkpoints, QUERY)
-    rows, write = ingest_stream(warehouse, MAPPING, conf, point.epoch, point.began)
+    rows, write = ingest_stream(warehouse, MAPPING, conf, point.epoch, point.began, point.pending)
     queries.wait([queries.start(rows, write, name=QUERY, point=point, trigger=queries.AVAILABLE_NOW)])
     return warehouse.view()
 
