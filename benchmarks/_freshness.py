@@ -18,7 +18,7 @@ from pyspark.sql.streaming.query import StreamingQuery
 
 from benchmarks._pipeline import EAGER, Pipeline, pipeline, stop
 from benchmarks._record import ROOT, Figure, Run
-from recsys.errors import NoDataError, RecsysError
+from recsys.errors import RecsysError
 from recsys.features.history import F64
 from recsys.features.stream import QUERY
 from recsys.tables import BATCHES, EVENTS, USER_PROFILES
@@ -95,19 +95,23 @@ def wait_for_table(own: Pipeline, query: StreamingQuery) -> None:
 def watched(
     own: Pipeline, running: list[StreamingQuery], until: float, enough: int | None = None
 ) -> list[tuple[int, float]]:
-    """(version of user_profiles, moment at which a reader was first given it), in order, at most `enough` of them."""
+    """(version of user_profiles, moment at which a reader was first given it), in order, at most `enough` of them.
+
+    The reader polls the version of `batches` and asks for a view when there is a new one.
+    """
     seen: list[tuple[int, float]] = []
+    looked = -1
     while (now := time.time()) < until and len(seen) != enough:
         if ended := [query for query in running if query.exception() or not query.isActive]:
             raise RecsysError(f"{ended[0].name} ended early: {ended[0].exception()}")
-        try:
-            version = own.warehouse.view().versions.get(USER_PROFILES.name, -1)
-        except NoDataError:
-            version = -1
+        committed = own.warehouse.version(BATCHES) if own.warehouse.exists(BATCHES) else -1
+        if committed == looked:
+            time.sleep(POLL_S)
+            continue
+        looked, version = committed, own.warehouse.view().versions.get(USER_PROFILES.name, -1)
         now = time.time()
         if version > (seen[-1][0] if seen else -1):
             seen.append((version, now))
-        time.sleep(POLL_S)
     return seen
 
 

@@ -51,9 +51,14 @@ class Commit:
             return who
         return who | {"txnAppId": f"{self.query}/{self.epoch}/{table.name}", "txnVersion": str(self.batch)}
 
+    @property
+    def columns(self) -> dict[str, int]:
+        """The version that rows are written under."""
+        return dict(zip(VERSION, (self.epoch, self.batch), strict=True))
+
     def stamp(self, rows: DataFrame) -> DataFrame:
         """`rows` with the version that they are written under."""
-        return rows.withColumns({"epoch": F.lit(self.epoch), "batch": F.lit(self.batch)})
+        return rows.withColumns({name: F.lit(value) for name, value in self.columns.items()})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,6 +163,7 @@ class Warehouse:
             "query": commit.query,
             "epoch": commit.epoch,
             "batch": commit.batch,
+            "versions": dict(versions),
             "rows_in": count.rows_in,
             "accepted": count.accepted,
             "duplicate": count.duplicate,
@@ -165,11 +171,9 @@ class Warehouse:
             "started_at": started,
             "committed_at": datetime.now(timezone.utc),
         }
-        # Literals in a plan of one row: a frame made of Python objects would go through a Python worker.
-        cells = {name: F.lit(value) for name, value in row.items()}
-        cells["versions"] = F.from_json(F.lit(json.dumps(dict(versions))), "map<string, bigint>")
-        one = self.spark.range(0, 1, 1, 1)
-        self.write(BATCHES, one.select(*(cells[name].alias(name) for name in BATCHES.names)), commit)
+        # Not literals in a plan: Spark would generate and compile code for each new value.
+        frame = self.spark.createDataFrame([tuple(row[name] for name in BATCHES.names)], BATCHES.ddl)
+        self.write(BATCHES, frame.coalesce(1), commit)
 
     def view(self) -> View:
         """All tables at the newest committed batch. NoDataError where there is none."""

@@ -32,6 +32,7 @@ from recsys.tables import BATCHES
 
 AVAILABLE_NOW = "available-now"
 RESTS_ON = "rests_on"  # folder of a checkpoint
+CONSTRAINTS = "spark.sql.constraintPropagation.enabled"
 log = logging.getLogger(__name__)
 
 
@@ -110,10 +111,28 @@ def start(
     writer = rows.writeStream.queryName(name).outputMode(mode).foreachBatch(write)
     writer = writer.option("checkpointLocation", point.path)
     if trigger == AVAILABLE_NOW:
-        return writer.trigger(availableNow=True).start()
-    if not trigger[:1].isdigit():
+        writer = writer.trigger(availableNow=True)
+    elif trigger[:1].isdigit():
+        writer = writer.trigger(processingTime=trigger)
+    else:
         raise ConfigError(f"--trigger {trigger!r} is neither {AVAILABLE_NOW!r} nor an interval such as '5 seconds'.")
-    return writer.trigger(processingTime=trigger).start()
+    with _without_constraints(rows.sparkSession):
+        return writer.start()
+
+
+@contextmanager
+def _without_constraints(spark: SparkSession) -> Iterator[None]:
+    """A query keeps the session's settings of the moment it starts; this one is off for the query alone.
+
+    Spark infers what holds for each column of a plan, to add filters. On a batch's wide projections that takes longer
+    than the batch, and there is nothing to filter.
+    """
+    before = spark.conf.get(CONSTRAINTS)
+    spark.conf.set(CONSTRAINTS, "false")
+    try:
+        yield
+    finally:
+        spark.conf.set(CONSTRAINTS, str(before))
 
 
 @contextmanager

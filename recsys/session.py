@@ -36,6 +36,9 @@ REQUIRED: Mapping[str, str] = {
     "spark.sql.execution.arrow.pyspark.enabled": "true",
     # The default, INT96, has no statistics by which files could be skipped.
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+    # Both streaming queries together generate more classes than the default, 100, keeps: each batch would compile all
+    # of them anew, and the JIT compiler would never be done with them.
+    "spark.sql.codegen.cache.maxEntries": "1000",
     # State must live outside the heap, and a batch must upload its changes rather than the whole store.
     f"{STATE}.providerClass": "org.apache.spark.sql.execution.streaming.state.RocksDBStateStoreProvider",
     f"{STATE}.rocksdb.changelogCheckpointing.enabled": "true",

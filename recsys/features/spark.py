@@ -5,7 +5,7 @@ Shape letters: R rows of an Arrow batch, H hours, I items of a slice, T tiles, P
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from functools import partial
 
@@ -65,11 +65,16 @@ def profile_state(events: DataFrame, settings: Settings) -> DataFrame:
     )
 
 
-def with_user_features(state: DataFrame, settings: Settings) -> DataFrame:
-    """The state with a column for each feature of users, true at the row's `as_of`; NaN becomes NULL."""
+def with_user_features(state: DataFrame, settings: Settings, constants: Mapping[str, int] | None = None) -> DataFrame:
+    """The state with a column for each feature of users, true at the row's `as_of`; NaN becomes NULL.
+
+    `constants` become columns too. Were they literals of the plan, Spark would generate and compile the code of all
+    these columns anew for each batch.
+    """
+    more = dict(constants or {})
     added = (f"`{f.name}` {f.type}" for f in user_features_of(settings.features))
-    schema = ", ".join([state.schema.toDDL(), *added])
-    return state.mapInArrow(partial(_add_user_features, tuple(settings.behaviours), settings.features), schema)
+    schema = ", ".join([state.schema.toDDL(), *added, *(f"`{name}` bigint" for name in more)])
+    return state.mapInArrow(partial(_add_user_features, tuple(settings.behaviours), settings.features, more), schema)
 
 
 def user_profiles(events: DataFrame, settings: Settings) -> DataFrame:
@@ -77,13 +82,16 @@ def user_profiles(events: DataFrame, settings: Settings) -> DataFrame:
     return with_user_features(profile_state(events, settings), settings)
 
 
-def _add_user_features(behaviours: tuple[str, ...], settings: FeatureSettings, batches: Batches) -> Batches:
+def _add_user_features(
+    behaviours: tuple[str, ...], settings: FeatureSettings, constants: Mapping[str, int], batches: Batches
+) -> Batches:
     features = user_features_of(settings)
     for batch in batches:
         history = from_arrow(batch.column("recent"), behaviours)
         values = user_features(history, at_end(history, _micros(batch.column("as_of"))), behaviours, settings)
         arrays = [pa.array(values[f.name], from_pandas=True) for f in features]
-        names = [*batch.schema.names, *(f.name for f in features)]
+        arrays += [pa.repeat(pa.scalar(value, pa.int64()), batch.num_rows) for value in constants.values()]
+        names = [*batch.schema.names, *(f.name for f in features), *constants]
         yield pa.RecordBatch.from_arrays([*batch.columns, *arrays], names=names)
 
 

@@ -39,8 +39,7 @@ class Profiles:
             # The write would be skipped, and with it the plan that moves the state on.
             users.write.format("noop").mode("overwrite").save()
         else:
-            profiles = commit.stamp(with_user_features(users, self.settings))
-            self.warehouse.write(table, profiles, commit)
+            self.warehouse.write(table, with_user_features(users, self.settings, commit.columns), commit)
         touched = int(count.get["users"])
         versions = {USER_PROFILES.name: self.warehouse.version(table)}
         self.warehouse.finish(commit, versions, started, Accounting(rows_in=touched, accepted=touched))
