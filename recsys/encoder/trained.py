@@ -129,12 +129,14 @@ class TrainedEncoder:
             weights = load_file(folder / WEIGHTS)
             crowd = weights.pop(CROWD).numpy()
             model.load_state_dict(weights)
-            newest, learned = int(told["newest"]), int(told["learned"])
+            newest = int(told["newest"])
+            learned = int(told.get("learned", len(vocabulary)))  # absent in bundles from before there were guesses
         except (ValueError, KeyError, TypeError, RuntimeError, ValidationError, SafetensorError) as error:
             raise BundleError(f"The encoder in {str(folder)!r} is damaged or incomplete: {error}") from error
         model.eval()
-        if crowd.shape != (len(vocabulary),):
-            raise BundleError(f"The encoder in {str(folder)!r} has {len(vocabulary)} items and {len(crowd)} crowds.")
+        if crowd.shape != (len(vocabulary),) or not 0 <= learned <= len(vocabulary):
+            found = f"{len(vocabulary)} items, {learned} of them learned, and {len(crowd)} crowds"
+            raise BundleError(f"The encoder in {str(folder)!r} is damaged: it has {found}.")
         return TrainedEncoder(
             settings=settings,
             vocabulary=vocabulary,

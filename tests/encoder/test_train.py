@@ -5,10 +5,11 @@ import pytest
 import torch
 
 from recsys.config import EncoderSettings
+from recsys.encoder.content import Content
 from recsys.encoder.train import EpochLog, train, training_device
 from recsys.encoder.trained import TrainedEncoder
 from recsys.errors import BundleError, ConfigError, NoDataError
-from recsys.features.history import Histories, at_end
+from recsys.features.history import MISSING, Histories, at_end
 from tests.encoder.samples import BEHAVIOURS, S, histories, views
 
 ITEMS = 60
@@ -46,6 +47,26 @@ def test_prefixes_learn_more_in_an_epoch(learned: tuple[TrainedEncoder, Logs]) -
     assert logs[0].recall > learned[1][0].recall
     again, _ = learn(chains(400), prefixes=True, smoothing=0.1)
     assert torch.equal(again.model.items, learn(chains(400), prefixes=True, smoothing=0.1)[0].model.items)
+
+
+def test_content_places_items_that_nobody_met_and_the_next_increment_begins_there() -> None:
+    """A ring of items in six arcs, each a category: items that nobody met lie in their arc."""
+    names, fresh = [f"i{n:02}" for n in range(ITEMS)], [f"new{n:02}" for n in range(40)]
+    described = (*names, *fresh, "odd")
+    arcs = (*(f"arc|{n // 10}" for n in range(ITEMS)), *("arc|2" for _ in fresh), None)
+    blank = tuple(None for _ in described)
+    content = Content(items=described, title=blank, category=arcs, price=np.full(len(described), MISSING))
+    encoder, _ = train(chains(400), BEHAVIOURS, SMALL, 1, content=content)
+    assert encoder.vocabulary.items[encoder.learned :] == tuple(fresh)
+    assert len(encoder.crowd) == len(encoder.vocabulary) == encoder.learned + 40
+    vectors = encoder.item_vectors()
+    cosine = vectors[encoder.learned :].mean(axis=0) @ vectors[encoder.vocabulary.index(names) - 1].T
+    arc = np.arange(ITEMS) // 10 == 2
+    assert cosine[arc].mean() > cosine[~arc].mean() + 0.05
+    later = histories([[("i03", 0, 10_000), ("new07", 0, 10_060), ("i04", 0, 10_120)]] * 20)
+    grown, _ = train(later, BEHAVIOURS, SMALL, 1, encoder, content=content)
+    assert grown.vocabulary.items[grown.learned - 1] == "new07"
+    assert set(grown.vocabulary.items[grown.learned :]) == set(fresh) - {"new07"}
 
 
 def test_a_gpu_that_is_not_there_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +67,22 @@ def test_the_soft_maximum_makes_cosines_log_probabilities(encoder: TrainedEncode
     )
 
 
+def test_guesses_are_left_behind_and_an_older_bundle_has_none(encoder: TrainedEncoder, tmp_path: Path) -> None:
+    guessing = replace(encoder, learned=3)
+    bare = guessing.without_guesses()
+    assert (bare.vocabulary.items, bare.learned, len(bare.crowd)) == (("a", "b", "c"), 3, 3)
+    np.testing.assert_array_equal(bare.item_vectors(), encoder.item_vectors()[:3])
+    np.testing.assert_array_equal(bare.encode(H, at_end(H, 0))[[0, 4, 5]], encoder.encode(H, at_end(H, 0))[[0, 4, 5]])
+    assert encoder.without_guesses() is encoder
+    guessing.save(tmp_path)
+    assert TrainedEncoder.load(tmp_path).learned == 3
+    path = tmp_path / DESCRIPTION
+    told = json.loads(path.read_text())
+    del told["learned"]
+    path.write_text(json.dumps(told))
+    assert TrainedEncoder.load(tmp_path).learned == 4
+
+
 def test_training_mode_does_not_leak_into_vectors(encoder: TrainedEncoder) -> None:
     before = encoder.encode(H, at_end(H, 0))
     encoder.model.train()
@@ -82,6 +99,8 @@ def test_training_mode_does_not_leak_into_vectors(encoder: TrainedEncoder) -> No
         {"items": None},
         {"behaviours": ["view"]},
         {"newest": None},
+        {"learned": 5},
+        {"learned": -1},
     ],
 )
 def test_a_description_that_does_not_fit_is_refused(
