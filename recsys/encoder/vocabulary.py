@@ -16,7 +16,9 @@ UNKNOWN = 0
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """V item ids; `items[i]` has index i + 1. It only ever grows at its end, so an index never changes its meaning.
+    """V item ids; `items[i]` has index i + 1. It only ever grows at its end.
+
+    So the index of an item that was learned never changes its meaning; guessed ones follow (TrainedEncoder.learned).
 
     Raises BundleError: an id occurs twice.
     """
