@@ -17,7 +17,8 @@ import torch
 from benchmarks import _beauty, _peers
 from benchmarks._record import FEWEST, Figure, Run, main
 from recsys.config import EncoderSettings
-from recsys.encoder.train import EpochLog, train
+from recsys.encoder.epochs import EpochLog
+from recsys.encoder.train import train
 from recsys.features.history import I64, Histories
 
 GOAL, LIMIT_S = 0.079, 200.0  # Recall@10 on the test items, and how soon it should be there

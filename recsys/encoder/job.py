@@ -21,8 +21,9 @@ from recsys.config import Settings
 from recsys.days import moment_of, start_of
 from recsys.encoder.content import Content
 from recsys.encoder.dataset import catalogue, read_content, read_sequences, sequences
+from recsys.encoder.epochs import EpochLog
 from recsys.encoder.spark import embed_items, embed_users
-from recsys.encoder.train import EpochLog, train
+from recsys.encoder.train import train
 from recsys.encoder.trained import TrainedEncoder
 from recsys.errors import NoDataError
 from recsys.io import View, Warehouse

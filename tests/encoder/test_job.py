@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from recsys.config import EncoderSettings, RankerSettings, Settings
+from recsys.encoder.epochs import EpochLog
 from recsys.encoder.job import (
     encoders_of,
     keep_base,
@@ -19,7 +20,6 @@ from recsys.encoder.job import (
     train_encoder,
     write_embeddings,
 )  # fmt: skip
-from recsys.encoder.train import EpochLog
 from recsys.encoder.trained import TrainedEncoder
 from recsys.errors import NoDataError
 from recsys.tables import EVENTS, ITEM_EMBEDDINGS, RECENT_FIELDS, USER_EMBEDDINGS, USER_PROFILES

@@ -6,7 +6,8 @@ import torch
 
 from recsys.config import EncoderSettings
 from recsys.encoder.content import Content
-from recsys.encoder.train import EpochLog, train, training_device
+from recsys.encoder.epochs import EpochLog
+from recsys.encoder.train import train, training_device
 from recsys.encoder.trained import TrainedEncoder
 from recsys.errors import BundleError, ConfigError, NoDataError
 from recsys.features.history import MISSING, Histories, at_end
