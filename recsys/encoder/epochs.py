@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,7 @@ import torch
 from torch.nn import functional as F
 
 from recsys.config import EncoderSettings
+from recsys.encoder.average import Average
 from recsys.encoder.examples import Examples, HeldOut
 from recsys.encoder.loss import Sampler, SharedSoftmax, clashes, sampler, smoothed
 from recsys.encoder.model import Encoder
@@ -69,14 +71,15 @@ def epochs(
         loss = _epoch(run, examples, optimiser, negatives, rng)
         took, cpu = time.perf_counter() - began, time.process_time() - cpu
         size = len(examples.windows.end)
-        log = EpochLog(epoch=epoch, loss=loss, recall=_recall(run), seconds=took, cpu_seconds=cpu, sequences=size)
-        logs.append(log)
+        with optimiser.averaged():
+            log = EpochLog(epoch=epoch, loss=loss, recall=_recall(run), seconds=took, cpu_seconds=cpu, sequences=size)
+            logs.append(log)
+            if not log.recall <= recall:  # NaN, nobody held out: the newest epoch is the best known
+                best, recall, stale = _weights(model), log.recall, 0
+            else:
+                stale += 1
         if on_epoch is not None:
             on_epoch(log)
-        if not log.recall <= recall:  # NaN, nobody held out: the newest epoch is the best known
-            best, recall, stale = _weights(model), log.recall, 0
-        else:
-            stale += 1
         if stale >= s.patience:
             break
     model.load_state_dict(best)
@@ -102,7 +105,7 @@ def _epoch(run: Run, e: Examples, optimiser: _Optimiser, negatives: Sampler, rng
             target = e.target[flat[counted]]  # [M]
         drawn = negatives.draw(rng)
         wanted = run.t.item[target]  # [M]
-        inputs = run.t.item[flat]  # [N]
+        inputs = _masked(run.t.item[flat], s.masking, rng)  # [N]
         touched, local = np.unique(np.concatenate([inputs, wanted, drawn.items]), return_inverse=True)  # [R]
         parts = np.split(local, np.cumsum([len(inputs), len(wanted)]))
         table = run.model.items[at(touched)].detach().requires_grad_()  # [R, D]
@@ -120,13 +123,26 @@ def _epoch(run: Run, e: Examples, optimiser: _Optimiser, negatives: Sampler, rng
     return float(total) / count
 
 
+def _masked(items: I64, share: float, rng: np.random.Generator) -> I64:
+    """[N] the same with a share of them unknown: a history tells as much without one behaviour or another.
+
+    Source: item masking, Xie et al. 2022 (CL4SRec), section 3.2.2.
+    """
+    return np.where(rng.random(len(items)) < share, UNKNOWN, items) if share else items
+
+
 class _Optimiser:
-    """Adam for all weights: dense for the Transformer, by touched row for the item table."""
+    """Adam for all weights: dense for the Transformer, by touched row for the item table; and their average."""
 
     def __init__(self, model: Encoder, s: EncoderSettings) -> None:
-        rest = [weight for name, weight in model.named_parameters() if name != "items"]
-        self.dense = torch.optim.Adam(rest, lr=s.lr, betas=BETAS, fused=True)
+        rest = {name: weight for name, weight in model.named_parameters() if name != "items"}
+        self.dense = torch.optim.Adam(rest.values(), lr=s.lr, betas=BETAS, fused=True)
         self.items = RowAdam(model.items.detach(), s.lr, BETAS)
+        self.average = Average(model.items.detach(), rest, s.averaging) if s.averaging else None
+
+    def averaged(self) -> AbstractContextManager[None]:
+        """Where the model has the weights to judge and keep: their average, or themselves without one."""
+        return nullcontext() if self.average is None else self.average.in_place()
 
     def step(self, touched: I64, table: torch.Tensor) -> None:
         """One step; `table` [R, D] are the rows `touched` [R] with their gradient. Row 0, unknown, stays zero."""
@@ -135,9 +151,14 @@ class _Optimiser:
             raise RuntimeError("RowAdam needs a gradient: call backward() first.")
         if touched[0] == UNKNOWN:  # `touched` ascends
             grad[0] = 0.0
-        self.items.step(torch.from_numpy(touched).to(grad.device), grad)
+        rows = torch.from_numpy(touched).to(grad.device)
+        if self.average is not None:
+            self.average.before(rows)
+        self.items.step(rows, grad)
         self.dense.step()
         self.dense.zero_grad()
+        if self.average is not None:
+            self.average.after()
 
 
 def occurrences(run: Run) -> I64:

@@ -15,7 +15,7 @@ from recsys.encoder.trained import TrainedEncoder
 from recsys.errors import BundleError
 from recsys.features.history import I64
 
-SHAPE = ("dim", "blocks", "heads", "expansion", "length")
+SHAPE = ("dim", "blocks", "heads", "expansion", "gates", "length")
 NOISE = 0.1  # deviation of what is added to a new item's row, as a share of the row's size: keeps new items apart
 
 

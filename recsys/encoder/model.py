@@ -19,18 +19,21 @@ from recsys.encoder.sequences import GAPS, Batch
 
 
 class Block(nn.Module):
-    """x + gate * attention(norm(x)), then x + gate * SwiGLU(norm(x)); a gate is a sigmoid of the same normed input."""
+    """x + gate * attention(norm(x)), then x + gate * SwiGLU(norm(x)); a gate is a sigmoid of the same normed input.
+
+    Without `gates` in the settings there is none: x + attention(norm(x)), then x + SwiGLU(norm(x)).
+    """
 
     def __init__(self, s: EncoderSettings) -> None:
         super().__init__()
         self.heads, self.dropout = s.heads, s.dropout
-        inner = s.expansion * s.dim
+        inner, gate = s.expansion * s.dim, s.dim if s.gates else 0
         self.attention_norm = nn.RMSNorm(s.dim, eps=1e-6)
         self.key_value = nn.Linear(s.dim, 2 * s.dim, bias=False)
-        self.query_gate = nn.Linear(s.dim, 2 * s.dim)
+        self.query_gate = nn.Linear(s.dim, s.dim + gate)
         self.merge = nn.Linear(s.dim, s.dim, bias=False)
         self.inner_norm = nn.RMSNorm(s.dim, eps=1e-6)
-        self.widen = nn.Linear(s.dim, 2 * inner + s.dim)
+        self.widen = nn.Linear(s.dim, 2 * inner + gate)
         self.narrow = nn.Linear(inner, s.dim, bias=False)
 
     def forward(self, x: Tensor, batch: Batch, newest: bool) -> Tensor:
@@ -40,14 +43,16 @@ class Block(nn.Module):
         if newest:
             last = batch.lengths.cumsum(0) - 1  # [B]
             x, normed = x[last], normed[last]  # [B, D]
-        query, gate = self.query_gate(normed).chunk(2, dim=-1)
-        attended = self.merge(self._attend(query, key_value, batch, newest))
-        x = x + gate.sigmoid() * F.dropout(attended, self.dropout, self.training)
-        split = [self.narrow.in_features, self.narrow.in_features, x.shape[-1]]
-        up, swish, gate = self.widen(self.inner_norm(x)).split(split, dim=-1)  # [N, S], [N, S], [N, D]
-        inner = self.narrow(up * F.silu(swish))
-        y: Tensor = x + gate.sigmoid() * F.dropout(inner, self.dropout, self.training)
-        return y
+        width, inner = x.shape[-1], self.narrow.in_features
+        query, gate = self.query_gate(normed).tensor_split([width], dim=-1)  # [N, D], [N, D] or [N, 0]
+        x = x + self._gated(self.merge(self._attend(query, key_value, batch, newest)), gate)
+        up, swish, gate = self.widen(self.inner_norm(x)).tensor_split([inner, 2 * inner], dim=-1)  # [N, S], [N, S]
+        return x + self._gated(self.narrow(up * F.silu(swish)), gate)
+
+    def _gated(self, x: Tensor, gate: Tensor) -> Tensor:
+        """[N, D] behind its gate [N, D]; as it is behind [N, 0]."""
+        kept = F.dropout(x, self.dropout, self.training)
+        return gate.sigmoid() * kept if gate.shape[-1] else kept
 
     def _attend(self, query: Tensor, key_value: Tensor, batch: Batch, newest: bool) -> Tensor:
         size, longest = len(batch.lengths), batch.longest

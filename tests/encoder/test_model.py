@@ -52,7 +52,9 @@ def plain_block(b: Block, x: Tensor) -> Tensor:
     normed = norm(x, b.attention_norm.weight)
     width = x.shape[1]
     key, value = (normed @ b.key_value.weight.T).chunk(2, dim=1)
-    query, gate = (normed @ b.query_gate.weight.T + b.query_gate.bias).chunk(2, dim=1)
+    query_gate = normed @ b.query_gate.weight.T + b.query_gate.bias
+    query, gate = query_gate[:, :width], query_gate[:, width:]
+    gates = b.query_gate.out_features > width
     size = width // b.heads
     attended = torch.zeros_like(x)
     for now in range(len(x)):
@@ -61,16 +63,16 @@ def plain_block(b: Block, x: Tensor) -> Tensor:
             scores = [float(query[now, own] @ key[then, own]) / size**0.5 for then in range(now + 1)]
             for share, then in zip(torch.tensor(scores).softmax(0), range(now + 1), strict=True):
                 attended[now, own] += share * value[then, own]
-    x = x + gate.sigmoid() * (attended @ b.merge.weight.T)
+    x = x + (gate.sigmoid() if gates else 1.0) * (attended @ b.merge.weight.T)
     wide = norm(x, b.inner_norm.weight) @ b.widen.weight.T + b.widen.bias
     inner = b.narrow.weight.shape[1]
     up, swish, gate = wide[:, :inner], wide[:, inner : 2 * inner], wide[:, 2 * inner :]
-    return x + gate.sigmoid() * ((up * swish * swish.sigmoid()) @ b.narrow.weight.T)
+    return x + (gate.sigmoid() if gates else 1.0) * ((up * swish * swish.sigmoid()) @ b.narrow.weight.T)
 
 
-@pytest.mark.parametrize("blocks", [1, 2])
-def test_it_computes_what_a_plain_loop_computes(blocks: int) -> None:
-    model = model_of(SMALL.model_copy(update={"blocks": blocks}), ITEMS)
+@pytest.mark.parametrize(("blocks", "gates"), [(1, True), (2, True), (2, False)])
+def test_it_computes_what_a_plain_loop_computes(blocks: int, gates: bool) -> None:
+    model = model_of(SMALL.model_copy(update={"blocks": blocks, "gates": gates}), ITEMS)
     batch = windows(4)
     with torch.inference_mode():
         x = model.items[batch.item] * 8**0.5 + model.behaviours[batch.behaviour]

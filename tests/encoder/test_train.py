@@ -50,6 +50,15 @@ def test_prefixes_learn_more_in_an_epoch(learned: tuple[TrainedEncoder, Logs]) -
     assert torch.equal(again.model.items, learn(chains(400), prefixes=True, smoothing=0.1)[0].model.items)
 
 
+def test_hidden_items_and_averaged_weights_learn_too(learned: tuple[TrainedEncoder, Logs]) -> None:
+    _, masked = learn(chains(400), masking=0.2, averaging=0.9, epochs=8)
+    assert masked[0].loss > learned[1][0].loss  # a hidden item tells nothing
+    assert masked[-1].recall > 0.9
+    slow, _ = learn(chains(400), averaging=0.99, epochs=1)
+    plain, _ = learn(chains(400), epochs=1)
+    assert not torch.equal(slow.model.items, plain.model.items)
+
+
 def test_content_places_items_that_nobody_met_and_the_next_increment_begins_there() -> None:
     """A ring of items in six arcs, each a category: items that nobody met lie in their arc."""
     names, fresh = [f"i{n:02}" for n in range(ITEMS)], [f"new{n:02}" for n in range(40)]
