@@ -1,5 +1,6 @@
 """Stream behaviours: `source -> events` (with rejected rows and item tiles) and `events -> user_profiles`.
 
+Users whose profile changes get a new vector by the champion's encoder in the same batch (`stream.embed`).
 With --trigger available-now it reads what is there and ends; with an interval both queries run until SIGTERM.
 """
 
@@ -13,6 +14,7 @@ from recsys.events import ingest
 from recsys.features import stream
 from recsys.features.definitions import profiles_table
 from recsys.job import Context, Job, run
+from recsys.registry.stream import following
 from recsys.tables import BATCHES, EVENTS, ITEM_TILES, REJECTED_EVENTS
 
 
@@ -39,9 +41,10 @@ def main(context: Context) -> None:
     running = [queries.start(rows, write, name=ingest.QUERY, point=point, trigger=trigger)]
     if trigger == queries.AVAILABLE_NOW:
         queries.wait(running)
-    state, append = stream.profiles_stream(warehouse, settings, profiles.epoch, profiles.pending)
-    running.append(queries.start(state, append, name=stream.QUERY, point=profiles, trigger=trigger, mode="update"))
-    queries.wait(running)
+    with following(settings) as vectors:
+        state, append = stream.profiles_stream(warehouse, settings, profiles.epoch, profiles.pending, vectors)
+        running.append(queries.start(state, append, name=stream.QUERY, point=profiles, trigger=trigger, mode="update"))
+        queries.wait(running)
 
 
 if __name__ == "__main__":

@@ -36,9 +36,9 @@ class Contract(TypedDict):
 STAGES: tuple[Stage, ...] = (
     Stage(
         name="stream",
-        does="clean, deduplicate, profile",
-        reads=(SOURCE,),
-        writes=("events", "rejected_events", "item_tiles", "user_profiles"),
+        does="clean, deduplicate, profile, embed",
+        reads=(SOURCE, REGISTRY),
+        writes=("events", "rejected_events", "item_tiles", "user_profiles", "user_embeddings"),
     ),
     Stage(name="catalogue", does="items over time", reads=(SOURCE, "events"), writes=("items",)),
     Stage(

@@ -122,6 +122,11 @@ class Warehouse:
             begun = {table.name: pool.submit(target, table, rows, commit) for table, rows in tables.items()}
         return {name: int(write.result()) for name, write in begun.items()}
 
+    def rows(self, table: Table, commit: Commit) -> DataFrame:
+        """What the commit wrote into a `newest wins` table, whether its batch has ended or not."""
+        whole = self.spark.read.format("delta").load(self.path(table))
+        return whole.where((F.col("epoch") == commit.epoch) & (F.col("batch") == commit.batch))
+
     def _extend(self, table: Table) -> None:
         present = set(self._snapshot(table).schema().fieldNames())
         lacking = [column for column in table.columns if column.name not in present]
@@ -222,8 +227,9 @@ class View:
         rows = self.read(table)
         if columns is None:
             return newest(rows, table.key)
+        wanted = (*table.key, *columns)
         # Pruned before the aggregation, which would otherwise carry every column through the shuffle.
-        return newest(rows.select(*table.key, *VERSION, *columns), table.key).drop(*VERSION)
+        return newest(rows.select(*dict.fromkeys((*wanted, *VERSION))), table.key).select(*wanted)
 
     def total(self, table: Table, sums: Iterable[str]) -> DataFrame:
         """Of a `summed` table, the sums over each key."""
@@ -238,6 +244,15 @@ def newest(rows: DataFrame, key: Iterable[str]) -> DataFrame:
     """The row of the highest (epoch, batch) for each key."""
     whole: SparkColumn = F.max_by(F.struct(*rows.columns), F.struct(*VERSION)).alias("row")
     return rows.groupBy(*key).agg(whole).select("row.*")
+
+
+def uncompiled(text: SparkColumn, column: str) -> SparkColumn:
+    """The constant `text` as a text that Spark takes for no constant, for what changes with every micro-batch.
+
+    A number or a moment that is constant becomes a part of the code that Spark generates, so each batch would compile
+    its whole plan anew and run it cold. `column`, any text column of the plan, adds nothing.
+    """
+    return F.concat_ws("", text, F.substring(column, 1, 0))
 
 
 def _quoted(text: str) -> str:

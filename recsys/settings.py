@@ -44,6 +44,8 @@ class StreamSettings(Section):
     max_files: int = Field(64, ge=1, description="source files in one micro-batch")
     max_events_files: int = Field(64, ge=1, description="files of `events` in one micro-batch of the profiles query")
     tile_minutes: int = Field(5, ge=1, le=60, description="width of an item tile; divides 60")
+    embed: bool = Field(True, description="a batch also makes its users' vectors, with the champion if there is one")
+    champion_s: float = Field(30.0, gt=0, description="seconds between two looks at the registry for a new champion")
 
 
 OF_VALUES = ("sum", "mean", "min", "max", "std", "first", "last")

@@ -66,8 +66,8 @@ def _load(folder: Path, device: torch.device, stamp: tuple[int, ...]) -> Trained
 def embed_batches(encoder: TrainedEncoder, bundle: str, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """For each batch of (user_id, recent, as_of) one of (user_id, bundle, vector, as_of, made_by), same rows and order.
 
-    An empty or NULL `recent` gets a zero vector. Memory: two batches, of which L behaviours a user are kept. While a
-    GPU works on one, the next is put together.
+    Further columns follow as they are. An empty or NULL `recent` gets a zero vector. Memory: two batches, of which L
+    behaviours a user are kept. While a GPU works on one, the next is put together.
     """
     ahead: _Launched | None = None
     for batch in batches:
@@ -85,17 +85,20 @@ class _Launched:
 
     ids: pa.Array
     as_of: pa.Array
+    further: dict[str, pa.Array]
     vectors: torch.Tensor
 
     def rows(self, bundle: str) -> pa.RecordBatch:
-        return _rows("user_id", self.ids, bundle, fetched(self.vectors), self.as_of)
+        columns = _columns("user_id", self.ids, bundle, fetched(self.vectors), self.as_of)
+        return pa.RecordBatch.from_pydict(columns | self.further)
 
 
 def _launch(encoder: TrainedEncoder, batch: pa.RecordBatch) -> _Launched:
     histories = from_arrow(newest(batch.column("recent"), encoder.settings.length), encoder.behaviours)
     as_of = batch.column("as_of").cast(UTC)
     moments = np.asarray(as_of.cast(pa.int64()), dtype=np.int64)
-    return _Launched(batch.column("user_id"), as_of, encoder.launch(histories, at_end(histories, moments)))
+    further = {name: batch.column(name) for name in batch.schema.names if name not in ("user_id", "recent", "as_of")}
+    return _Launched(batch.column("user_id"), as_of, further, encoder.launch(histories, at_end(histories, moments)))
 
 
 def item_batch(encoder: TrainedEncoder, bundle: str, first: int, last: int) -> pa.RecordBatch:
@@ -105,7 +108,8 @@ def item_batch(encoder: TrainedEncoder, bundle: str, first: int, last: int) -> p
     """
     ids = pa.array(encoder.vocabulary.items[first:last], pa.string())
     known = pa.scalar(moment_of(encoder.newest), UTC)
-    return _rows("item_id", ids, bundle, encoder.item_vectors()[first:last], pa.repeat(known, len(ids)))
+    columns = _columns("item_id", ids, bundle, encoder.item_vectors()[first:last], pa.repeat(known, len(ids)))
+    return pa.RecordBatch.from_pydict(columns)
 
 
 def newest(recent: pa.ListArray, length: int) -> pa.ListArray:
@@ -121,14 +125,13 @@ def newest(recent: pa.ListArray, length: int) -> pa.ListArray:
     return pa.ListArray.from_arrays(offsets, pa.StructArray.from_arrays(columns, FIELDS))
 
 
-def _rows(key: str, ids: pa.Array, bundle: str, vectors: F32, as_of: pa.Array) -> pa.RecordBatch:
+def _columns(key: str, ids: pa.Array, bundle: str, vectors: F32, as_of: pa.Array) -> dict[str, pa.Array]:
     size, width = vectors.shape
     offsets = np.arange(0, size * width + 1, width, dtype=np.int32)
-    columns = {
+    return {
         key: ids,
         "bundle": pa.repeat(pa.scalar(bundle), size),
         "vector": pa.ListArray.from_arrays(offsets, vectors.reshape(-1)),
         "as_of": as_of,
         "made_by": pa.repeat(pa.scalar(f"{socket.gethostname()}/{os.getpid()}"), size),
     }
-    return pa.RecordBatch.from_pydict(columns)

@@ -26,7 +26,7 @@ from recsys.encoder.spark import embed_items, embed_users
 from recsys.encoder.train import train
 from recsys.encoder.trained import TrainedEncoder
 from recsys.errors import NoDataError
-from recsys.io import View, Warehouse
+from recsys.io import VERSION, View, Warehouse
 from recsys.log import event
 from recsys.paths import local_folder
 from recsys.tables import EVENTS, ITEM_EMBEDDINGS, ITEMS, USER_EMBEDDINGS, USER_PROFILES
@@ -129,11 +129,11 @@ def read_encoder(folder: Path, day: date) -> TrainedEncoder:
 def write_embeddings(warehouse: Warehouse, encoder: Path, bundle: str) -> None:
     """Append a vector for each user and each item of the encoder, made on executors, under the bundle's id."""
     view, started = warehouse.view(), datetime.now(timezone.utc)
-    users = embed_users(view.latest(USER_PROFILES, ("recent", "as_of")), str(encoder), bundle)
+    users = embed_users(view.latest(USER_PROFILES, ("recent", "as_of", *VERSION)), str(encoder), bundle)
     items = embed_items(warehouse.spark, str(encoder), bundle)
     commit = warehouse.next_batch(EMBED)
     versions = {
-        USER_EMBEDDINGS.name: warehouse.write(USER_EMBEDDINGS, commit.stamp(users), commit),
+        USER_EMBEDDINGS.name: warehouse.write(USER_EMBEDDINGS, users, commit),
         ITEM_EMBEDDINGS.name: warehouse.write(ITEM_EMBEDDINGS, commit.stamp(items), commit),
     }
     warehouse.finish(commit, versions, started)

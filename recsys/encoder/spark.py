@@ -15,25 +15,28 @@ from pyspark.sql import DataFrame, SparkSession
 from recsys.encoder import embed
 from recsys.encoder.trained import TrainedEncoder
 from recsys.errors import BundleError
-from recsys.tables import ITEM_EMBEDDINGS, USER_EMBEDDINGS, Table
+from recsys.io import VERSION
+from recsys.tables import ITEM_EMBEDDINGS, USER_EMBEDDINGS
 
 Batches = Iterator[pa.RecordBatch]
 
 
 def embed_users(profiles: DataFrame, encoder_path: str, bundle_id: str) -> DataFrame:
-    """A vector for each row of `profiles` (user_id, recent, as_of): tables.USER_EMBEDDINGS without epoch and batch.
+    """A vector for each row of `profiles` (user_id, recent, as_of, epoch, batch): tables.USER_EMBEDDINGS.
 
-    `encoder_path` is a folder that executors can read: a path, a file: URI, or the name of a folder that was shipped
-    with `SparkContext.addFile(..., recursive=True)`. The model is loaded once per Python worker.
+    It bears the version of the profile that it was made of, so that of two vectors the one of the newer profile wins,
+    whoever made it and when. `encoder_path` is a folder that executors can read: a path, a file: URI, or the name of a
+    folder that was shipped with `SparkContext.addFile(..., recursive=True)`. A Python worker loads the model once.
     """
-    wanted = profiles.select("user_id", "recent", "as_of")
-    return wanted.mapInArrow(partial(_users, encoder_path, bundle_id), _schema(USER_EMBEDDINGS))
+    wanted = profiles.select("user_id", "recent", "as_of", *VERSION)
+    return wanted.mapInArrow(partial(_users, encoder_path, bundle_id), USER_EMBEDDINGS.ddl)
 
 
 def embed_items(spark: SparkSession, encoder_path: str, bundle_id: str, parts: int = 1) -> DataFrame:
     """A vector for each item of the encoder: tables.ITEM_EMBEDDINGS without epoch and batch, made in `parts` tasks."""
     numbers = spark.range(0, parts, 1, parts)
-    return numbers.mapInArrow(partial(_items, encoder_path, bundle_id, parts), _schema(ITEM_EMBEDDINGS))
+    made = ", ".join(f"`{c.name}` {c.type}" for c in ITEM_EMBEDDINGS.columns if c.name not in VERSION)
+    return numbers.mapInArrow(partial(_items, encoder_path, bundle_id, parts), made)
 
 
 def encoder_of_task(encoder_path: str) -> TrainedEncoder:
@@ -71,7 +74,3 @@ def _items(encoder_path: str, bundle: str, parts: int, batches: Batches) -> Batc
     for batch in batches:
         for part in batch.column("id").to_pylist():
             yield embed.item_batch(encoder, bundle, part * size // parts, (part + 1) * size // parts)
-
-
-def _schema(table: Table) -> str:
-    return ", ".join(f"`{c.name}` {c.type}" for c in table.columns if c.name not in {"epoch", "batch"})

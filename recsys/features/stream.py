@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
@@ -14,9 +15,10 @@ from recsys.features.definitions import feature_hash, profiles_table, user_featu
 from recsys.features.spark import profile_state, with_user_features
 from recsys.io import Accounting, Commit, Warehouse
 from recsys.log import event
-from recsys.tables import EVENTS, USER_PROFILES
+from recsys.tables import EVENTS, USER_PROFILES, Table
 
 QUERY = "user_profiles"
+Derive = Callable[[DataFrame], Mapping[Table, DataFrame]]  # new rows of user_profiles -> rows of further tables
 log = logging.getLogger(__name__)
 
 
@@ -28,9 +30,10 @@ class Profiles:
     settings: Settings
     epoch: int
     pending: int | None  # the batch that an earlier run began
+    derive: Derive | None = None  # what else the same batch writes of the users that it touched
 
     def __call__(self, batch: DataFrame, number: int) -> None:
-        """Append the touched users' rows and commit."""
+        """Append the touched users' rows, and what is derived from them, and commit."""
         commit = Commit(query=QUERY, epoch=self.epoch, batch=number, replayed=number == self.pending)
         started = datetime.now(timezone.utc)
         table, count = profiles_table(self.settings.features), Observation()
@@ -41,9 +44,14 @@ class Profiles:
         else:
             self.warehouse.write(table, with_user_features(users, self.settings, commit.columns), commit)
         touched = int(count.get["users"])
-        versions = {USER_PROFILES.name: self.warehouse.version(table)}
+        versions = {USER_PROFILES.name: self.warehouse.version(table)} | self._derived(table, commit)
         self.warehouse.finish(commit, versions, started, Accounting(rows_in=touched, accepted=touched))
         event(log, "batch committed", query=QUERY, batch=number, users=touched)
+
+    def _derived(self, table: Table, commit: Commit) -> dict[str, int]:
+        """Of the rows as they were written: run from its plan again, the state would be computed twice."""
+        made = {} if self.derive is None else self.derive(self.warehouse.rows(table, commit))
+        return self.warehouse.write_all(made, commit) if made else {}
 
 
 def rests_on(settings: Settings) -> dict[str, str]:
@@ -58,10 +66,14 @@ def rests_on(settings: Settings) -> dict[str, str]:
 
 
 def profiles_stream(
-    warehouse: Warehouse, settings: Settings, epoch: int, pending: int | None
+    warehouse: Warehouse, settings: Settings, epoch: int, pending: int | None, derive: Derive | None = None
 ) -> tuple[DataFrame, Profiles]:
-    """The query's plan (update mode) and the function that writes its micro-batches."""
+    """The query's plan (update mode) and the function that writes its micro-batches.
+
+    `derive` gets the rows of user_profiles that a batch has written and gives rows of further tables, which are written
+    in the same batch, under the same commit point.
+    """
     reader = warehouse.spark.readStream.format("delta").option("skipChangeCommits", "true")
     events = reader.option("maxFilesPerTrigger", settings.stream.max_events_files).load(warehouse.path(EVENTS))
     state = profile_state(events, settings)
-    return state, Profiles(warehouse=warehouse, settings=settings, epoch=epoch, pending=pending)
+    return state, Profiles(warehouse=warehouse, settings=settings, epoch=epoch, pending=pending, derive=derive)

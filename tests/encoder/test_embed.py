@@ -84,6 +84,9 @@ def test_each_batch_gives_its_rows_in_order_with_their_vectors(encoder: TrainedE
     assert [bool(vector.any()) for vector in vectors] == [True, False, True, False, True]
     np.testing.assert_allclose(np.asarray(found[1].column("vector").to_pylist()), wanted[1:4], atol=1e-6)
     assert found[1].column("user_id").to_pylist() == ["u1", "u2", "u3"]
+    (more,) = embed_batches(encoder, "b1", iter([whole.append_column("batch", pa.array(range(5)))]))
+    assert more.schema.names == [*first.schema.names, "batch"]
+    assert more.column("batch").to_pylist() == [0, 1, 2, 3, 4]
 
 
 def test_batches_are_read_one_at_a_time(encoder: TrainedEncoder) -> None:

@@ -97,7 +97,7 @@ def test_another_shape_is_refused(name: str) -> None:
     wanted = 2 * getattr(SMALL, name)
     with pytest.raises(BundleError, match=rf"encoder\.{name} is {wanted}, .* has {getattr(SMALL, name)}\. Set"):
         check(start, SMALL.model_copy(update={name: wanted}), BEHAVIOURS)
-    with pytest.raises(BundleError, match="gates is False, .* has True"):
+    with pytest.raises(BundleError, match=r"gates is False, .* has True"):
         check(start, SMALL.model_copy(update={"gates": False}), BEHAVIOURS)
 
 

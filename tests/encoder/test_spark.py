@@ -66,11 +66,12 @@ def test_users_get_the_vectors_of_the_function_on_executors(spark: SparkSession,
             for n, (item, code, time) in enumerate(steps(user))
         ]
         flat = [tuple(event.get(name) for name in RECENT_FIELDS) for event in events]
-        rows.append((f"u{user:02}", None if user == 5 else flat, NOW + timedelta(hours=user), "dropped"))
-    schema = f"user_id string, recent {RECENT_TYPE}, as_of timestamp, more string"
+        rows.append((f"u{user:02}", None if user == 5 else flat, NOW + timedelta(hours=user), "dropped", 2, user))
+    schema = f"user_id string, recent {RECENT_TYPE}, as_of timestamp, more string, epoch int, batch bigint"
     profiles = spark.createDataFrame(rows, schema).repartition(3)
     found = embed_users(profiles, str(folder), "b1").toArrow().sort_by("user_id")
-    assert found.schema.names == written(USER_EMBEDDINGS)
+    assert tuple(found.schema.names) == USER_EMBEDDINGS.names
+    assert list(zip(found["epoch"].to_pylist(), found["batch"].to_pylist(), strict=True)) == [r[4:] for r in rows]
     assert found["user_id"].to_pylist() == [row[0] for row in rows]
     assert found["as_of"].to_pylist() == [row[2] for row in rows]
     assert set(found["bundle"].to_pylist()) == {"b1"}

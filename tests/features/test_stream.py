@@ -11,7 +11,7 @@ import pytest
 
 from recsys.config import FeatureSettings, Settings
 from recsys.features.definitions import user_features_of
-from recsys.tables import BATCHES
+from recsys.tables import BATCHES, USER_EMBEDDINGS, Table
 from tests.features import oracle
 from tests.features.logs import AT, EDGES, EVERY_KIND
 from tests.features.oracle import NAMES, Event, S
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from pyspark.sql import SparkSession
 
+    from recsys.features.stream import Derive
     from recsys.io import Warehouse
 
 K = 5
@@ -53,13 +54,13 @@ class Shop:
     warehouse: Warehouse
     settings: Settings
 
-    def run(self) -> None:
+    def run(self, derive: Derive | None = None) -> None:
         """All events that the query does not know yet, as one batch."""
         from recsys import queries
         from recsys.features.stream import QUERY, profiles_stream
 
         point = queries.checkpoint(self.warehouse, self.settings.checkpoints, QUERY)
-        rows, write = profiles_stream(self.warehouse, self.settings, point.epoch, point.pending)
+        rows, write = profiles_stream(self.warehouse, self.settings, point.epoch, point.pending, derive)
         started = queries.start(rows, write, name=QUERY, point=point, trigger=queries.AVAILABLE_NOW, mode="update")
         queries.wait([started])
 
@@ -168,3 +169,39 @@ def test_a_batch_killed_on_its_way_is_replayed_once(shop: Shop, kill: str, monke
     parts = list(enumerate((first, second, third)))
     assert shop.accounted() == [(number, len(users(part)), len(users(part))) for number, part in parts]
     assert shop.versions() == sorted((user, number) for number, part in parts for user in users(part))
+
+
+def test_what_is_derived_from_a_batch_is_committed_with_it(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here a vector of one number, how many behaviours the user has; a kill before the batch's row hides both."""
+    from pyspark.errors import StreamingQueryException
+    from pyspark.sql import DataFrame
+    from pyspark.sql import functions as F
+
+    from recsys.io import Warehouse
+
+    def sizes(profiles: DataFrame) -> dict[Table, DataFrame]:
+        vector = F.array(F.size("recent").cast("float")).alias("vector")
+        made = profiles.select("user_id", F.lit("b").alias("bundle"), vector, "as_of", F.lit("m").alias("made_by"))
+        return {USER_EMBEDDINGS: made.withColumns({name: F.lit(7) for name in ("epoch", "batch")})}
+
+    def vectors() -> list[tuple[str, float]]:
+        rows = shop.warehouse.view().read(USER_EMBEDDINGS).collect()
+        return sorted((row["user_id"], row["vector"][0]) for row in rows)
+
+    def killed(self: Warehouse, *args: Any, **kwargs: Any) -> None:
+        raise KeyError("killed")
+
+    events = log(3, 50)
+    append_events(shop.warehouse, events[:25], 0)
+    shop.run(sizes)
+    first = sorted((user, float(len(oracle.state(events[:25], user, K)))) for user in users(events[:25]))
+    assert vectors() == first
+    append_events(shop.warehouse, events[25:], 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(Warehouse, "finish", killed)
+        with pytest.raises(StreamingQueryException, match="killed"):
+            shop.run(sizes)
+    assert vectors() == first
+    shop.run(sizes)
+    second = [(user, float(len(oracle.state(events, user, K)))) for user in users(events[25:])]
+    assert vectors() == sorted(first + second)
