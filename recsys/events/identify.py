@@ -7,6 +7,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark import AccumulatorParam, SparkContext, TaskContext
@@ -70,8 +71,10 @@ def identified(rows: DataFrame, mapping: Mapping, key_file: str, tally: Accumula
     # An unusable row must not be dropped as somebody's duplicate, so it gets an id of its own, the same on a retry.
     own = arrow_udf(_own_ids, "string")(bad, F.unix_micros("ingest_time"))
     rows = rows.withColumn("event_id", F.when(bad, own).otherwise(place))
-    masked = arrow_udf(_mask(mapping, key_file), "string")(_raw_json(mapping), F.col(f"src_{CORRUPT}"))
-    rows = rows.withColumn("raw", F.when(bad, masked)).withColumn("origin", F.lit(mapping.name))
+    # The others' JSON is never made.
+    unusable = (F.when(bad, column) for column in (_raw_json(mapping), F.col(f"src_{CORRUPT}")))
+    masked = arrow_udf(_mask(mapping, key_file), "string")(*unusable)
+    rows = rows.withColumn("raw", masked).withColumn("origin", F.lit(mapping.name))
     return rows.select(*(name for name in rows.columns if not name.startswith(("src_", "_"))))
 
 
@@ -138,16 +141,19 @@ def _hash_array(ids: pa.Array, key_file: str) -> pa.Array:
 
 
 def _mask(mapping: Mapping, key_file: str):  # type: ignore[no-untyped-def]  # noqa: ANN202
-    """A function that picks the row's JSON, or the unreadable line with what names a person replaced."""
+    """A function that picks the row's JSON, or the unreadable line with what names a person replaced; else NULL."""
     json_lines = mapping.format.type == "json"
 
-    def masked(rows: pa.Array, lines: pa.Array) -> pa.Array:
+    def hidden(line: str) -> str:
         hashed = pseudonymiser(key_file)
-        out = []
-        for row, line in zip(rows.to_pylist(), lines.to_pylist(), strict=True):
-            known = row if line is None else hide(line, mapping.persons(), hashed) if json_lines else None
-            out.append(f"{len(line)} characters, {hashed(line)}" if known is None else known)
-        return pa.array(out, pa.string())
+        known = hide(line, mapping.persons(), hashed) if json_lines else None
+        return f"{len(line)} characters, {hashed(line)}" if known is None else known
+
+    def masked(rows: pa.Array, lines: pa.Array) -> pa.Array:
+        if lines.null_count == len(lines):
+            return rows
+        pairs = zip(rows.to_pylist(), lines.to_pylist(), strict=True)
+        return pa.array([row if line is None else hidden(line) for row, line in pairs], pa.string())
 
     return masked
 
@@ -182,10 +188,10 @@ def _own_ids(rows: Iterator[tuple[pa.Array, pa.Array]]) -> Iterator[pa.Array]:
     task = TaskContext.get()
     partition, place = (task.partitionId() if task else 0), 0
     for bad, micros in rows:
-        out = []
-        for is_bad, at in zip(bad.to_pylist(), micros.to_pylist(), strict=True):
-            place += 1
-            out.append(f"rejected/{at}/{partition}/{place}" if is_bad else None)
+        out: list[str | None] = [None] * len(bad)
+        for row in np.flatnonzero(bad.to_numpy(zero_copy_only=False)):
+            out[row] = f"rejected/{micros[row].as_py()}/{partition}/{place + row + 1}"
+        place += len(bad)
         yield pa.array(out, pa.string())
 
 

@@ -17,7 +17,7 @@ from recsys.events.identify import Tally, identified, row_tally, take
 from recsys.events.mapping import Mapping
 from recsys.events.parse import typed
 from recsys.events.source import open_stream
-from recsys.io import Accounting, Commit, Warehouse
+from recsys.io import Accounting, Commit, Warehouse, uncompiled
 from recsys.log import event
 from recsys.tables import EVENTS, ITEM_TILES, REJECTED_EVENTS
 
@@ -113,7 +113,8 @@ def item_tiles(events: DataFrame, minutes: int, commit: Commit) -> DataFrame:
         F.sum(pieces).alias("pieces"),
         F.coalesce(F.sum(F.col("price_minor") * pieces), F.lit(0)).alias("revenue_minor"),
     )
-    return commit.stamp(sums).withColumn("tile_date", F.to_date("tile"))
+    version = {n: uncompiled(F.lit(str(value)), "item_id").cast("bigint") for n, value in commit.columns.items()}
+    return sums.withColumns({**version, "tile_date": F.to_date("tile")})
 
 
 def deduplicated(rows: DataFrame, days: int) -> DataFrame:
