@@ -38,6 +38,10 @@ class BundleError(RecsysError):
     """A model bundle that is incomplete, changed or does not fit (exit code 1)."""
 
 
+class RegistryError(RecsysError):
+    """The MLflow registry does not answer, or not as asked (exit code 1)."""
+
+
 class RequestError(RecsysError):
     """A request to a model that cannot be answered as it is (exit code 2; over HTTP a 4xx)."""
 

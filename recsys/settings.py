@@ -188,6 +188,12 @@ class RegistrySettings(Section):
     experiment: str = Field("recsys", description="prefix of the experiments, one for each model")
     confidence: float = Field(0.9, ge=0.5, lt=1, description="share of resamples in which a challenger must be ahead")
     resamples: int = Field(1000, ge=100, description="bootstrap resamples of the comparison with the champion")
+    largest_mb: int = Field(16_384, ge=1, description="a model of more megabytes (2 ** 20 bytes) is not downloaded")
+
+    @property
+    def largest_bytes(self) -> int:
+        """`largest_mb` in bytes."""
+        return self.largest_mb << 20
 
 
 class EvaluateSettings(Section):

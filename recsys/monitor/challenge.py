@@ -27,10 +27,11 @@ from recsys.ranking.job import read_examples, write_examples
 from recsys.ranking.train import EpochLog, best_epoch, train_ranker
 from recsys.registry import bundle as bundles
 from recsys.registry import tracking
+from recsys.registry.alias import Decision
 from recsys.registry.bundle import Bundle
-from recsys.registry.champion import registry_folder
 from recsys.registry.compare import Paired
-from recsys.registry.promote import Decision, Evaluate, promote
+from recsys.registry.kept import registry_folder
+from recsys.registry.promote import Evaluate, promote
 from recsys.tables import EVENTS, USER_PROFILES
 from recsys.topn.spark import ModelPaths
 

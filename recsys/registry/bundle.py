@@ -23,6 +23,7 @@ from recsys.features.item import ItemSnapshot
 from recsys.ranking.trained import TrainedRanker
 from recsys.registry import manifest as manifests
 from recsys.registry.manifest import Manifest
+from recsys.registry.shapes import check_shapes
 from recsys.topn.index import ItemIndex, build_index
 from recsys.topn.recommend import TopN, recommend
 
@@ -113,6 +114,7 @@ def save(
 def load(folder: Path) -> Bundle:
     """Verify a bundle's files, then read them. BundleError: what `manifest.verify` refuses, or parts do not fit."""
     manifest, name = manifests.verify(folder)
+    check_shapes(folder / ENCODER, folder / RANKER)
     encoder, ranker = TrainedEncoder.load(folder / ENCODER), TrainedRanker.load(folder / RANKER)
     _check_parts(encoder, ranker, manifest.names, manifest.features)
     snapshot = ItemSnapshot.load(folder / ITEMS)

@@ -6,20 +6,25 @@ Nothing of a bundle is read, and no code of it ever run, before its manifest has
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from recsys.config import Behaviour, FeatureSettings, Section, TopNSettings
 from recsys.errors import BundleError
 from recsys.features.definitions import all_features, feature_hash
+from recsys.registry.contents import check_contents
+from recsys.registry.tensors import Tensor, read_tensors, unique
 
 FORMAT = 1
 NAME = "manifest.json"
 MANIFEST_BYTES = 16 << 20  # a larger manifest is no manifest
 SUFFIXES = {".json", ".safetensors", ".parquet"}  # data that cannot run; no pickle, no code
+TENSORS = ".safetensors"
+MOST_BYTES = 16 << 30  # that a file may unfold to in memory
 _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
@@ -28,6 +33,7 @@ class File(Section):
 
     size: int = Field(ge=0)
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    tensors: dict[str, Tensor] = Field({})  # of a safetensors file; none in bundles from before they were noted
 
 
 class Manifest(Section):
@@ -55,7 +61,12 @@ def describe(folder: Path) -> dict[str, File]:
     paths = sorted(path for path in _walk(folder) if path != NAME)
     for path in paths:
         check_path(path)
-    return {path: File(size=(folder / path).stat().st_size, sha256=checksum(folder / path)) for path in paths}
+    return {path: _described(folder / path) for path in paths}
+
+
+def _described(path: Path) -> File:
+    tensors = read_tensors(path) if path.suffix == TENSORS else {}
+    return File(size=path.stat().st_size, sha256=checksum(path), tensors=tensors)
 
 
 def encode(manifest: Manifest) -> bytes:
@@ -81,8 +92,9 @@ def verify(folder: Path) -> tuple[Manifest, str]:
     """Check every file of a bundle against its manifest; return the manifest and the bundle's id.
 
     Raises BundleError, which names the fault: no manifest or one that cannot be used; a path that leaves the bundle; a
-    link; a kind of file that could run; a file that is missing, was added, or was changed; features that this version
-    of recsys computes in another way.
+    link; a kind of file that could run; a file that is missing, was added, or was changed, or does not hold what its
+    kind says (contents.py); tensors of another type or shape; features that this version of recsys computes in another
+    way.
     """
     manifest, name = read(folder)
     found = set(_walk(folder)) - {NAME}
@@ -96,6 +108,10 @@ def verify(folder: Path) -> tuple[Manifest, str]:
             raise BundleError(
                 f"Bundle {str(folder)!r}: {path!r} was changed (manifest: {file.size} bytes, found {size})."
             )
+        found_tensors = check_contents(folder / path, MOST_BYTES)
+        if file.tensors and found_tensors != file.tensors:
+            odd = sorted(name for name, _ in set(found_tensors.items()) ^ set(file.tensors.items()))
+            raise BundleError(f"Bundle {str(folder)!r}: {path!r} has another {odd[0]!r} than the manifest says.")
     computed = feature_hash(all_features(manifest.features))
     if manifest.feature_hash != computed:
         raise BundleError(
@@ -114,8 +130,9 @@ def read(folder: Path) -> tuple[Manifest, str]:
         raise BundleError(f"Bundle {str(folder)!r}: the manifest is larger than {MANIFEST_BYTES} bytes.")
     data = path.read_bytes()
     try:
+        json.loads(data, object_pairs_hook=unique)
         manifest = Manifest.model_validate_json(data)
-    except ValidationError as error:
+    except (BundleError, ValueError, RecursionError) as error:  # a ValidationError is a ValueError
         raise BundleError(f"Bundle {str(folder)!r}: the manifest cannot be used: {error}") from None
     if manifest.format != FORMAT:
         raise BundleError(f"Bundle {str(folder)!r} has format {manifest.format}, this version reads {FORMAT}.")

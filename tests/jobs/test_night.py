@@ -20,7 +20,8 @@ from recsys.errors import RecsysError
 from recsys.flow import BY_NAME, NIGHT
 from recsys.job import Context, run
 from recsys.registry.bundle import Bundle
-from recsys.registry.champion import registry_folder, required_champion
+from recsys.registry.champion import required_champion
+from recsys.registry.kept import registry_folder
 from recsys.tables import BATCHES, EXAMPLES, ITEM_EMBEDDINGS, RECOMMENDATIONS, USER_EMBEDDINGS, USER_PROFILES
 from tests.jobs.conftest import own_process
 from tests.jobs.night import FIRST, SECOND, Lines, Nights, open_shop, progress_log, started, watched

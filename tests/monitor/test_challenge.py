@@ -15,9 +15,9 @@ from recsys.errors import NoDataError
 from recsys.io import Warehouse
 from recsys.monitor import challenge
 from recsys.monitor.challenge import paths_of, snapshots_folder, train_and_challenge
+from recsys.registry.alias import Decision
 from recsys.registry.bundle import load, save
 from recsys.registry.compare import Comparison
-from recsys.registry.promote import Decision
 from tests.registry.conftest import SETTINGS, encoder, ranker, snapshot
 
 DAY = date(2026, 3, 2)

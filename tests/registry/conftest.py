@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import mlflow
@@ -22,6 +24,8 @@ from recsys.features.item import ItemSnapshot, from_table
 from recsys.ranking.train import Examples, train_ranker
 from recsys.ranking.trained import TrainedRanker
 from recsys.registry.bundle import Bundle, save
+from recsys.registry.consumer import SIGNATURE
+from recsys.registry.packaged import LOADER
 from recsys.registry.promote import register
 from recsys.registry.tracking import connect, run
 
@@ -81,26 +85,35 @@ def make_bundle() -> MakeBundle:
     )
 
 
-@pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_store: Path) -> Iterator[Settings]:
-    """Settings whose registry is a fresh SQLite file; MLflow's own state is put back afterwards."""
-    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
-        monkeypatch.setenv(name, "")  # so that what MLflow exports is taken back, too
-        monkeypatch.delenv(name)
-    settings = SETTINGS.model_copy(update={"artifacts": str(tmp_path / "artifacts"), "warehouse": str(tmp_path)})
-    shutil.copytree(empty_store, tmp_path / "artifacts")
-    connect(settings)
-    yield settings
+@contextmanager
+def own_mlflow() -> Iterator[None]:
+    """MLflow's own state, and what it exports, is put back afterwards."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+            patch.setenv(name, "")  # so that what MLflow exports is taken back, too
+            patch.delenv(name)
+        yield
     mlflow.set_tracking_uri(None)
     mlflow.set_registry_uri(None)
+
+
+@pytest.fixture
+def store(tmp_path: Path, empty_store: Path) -> Iterator[Settings]:
+    """Settings whose registry is a fresh SQLite file."""
+    settings = SETTINGS.model_copy(update={"artifacts": str(tmp_path / "artifacts"), "warehouse": str(tmp_path)})
+    shutil.copytree(empty_store, tmp_path / "artifacts")
+    with own_mlflow():
+        connect(settings)
+        yield settings
 
 
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A migrated SQLite file without a row: MLflow needs seconds to make one."""
     folder = tmp_path_factory.mktemp("empty")
-    connect(SETTINGS.model_copy(update={"artifacts": str(folder)}))
-    mlflow.search_experiments()
+    with own_mlflow():
+        connect(SETTINGS.model_copy(update={"artifacts": str(folder)}))
+        mlflow.search_experiments()
     return folder
 
 
@@ -121,3 +134,17 @@ def registered(settings: Settings, folder: Path) -> tuple[str, Path]:
         version = register(folder, settings.registry)
     (described,) = set(Path(settings.artifacts).rglob("MLmodel")) - before
     return version, described.parent
+
+
+def packed(folder: Path, model: Path) -> Path:
+    """The folder of a model that `register` would make of a bundle, without a registry."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*input example was not provided", UserWarning)
+        mlflow.pyfunc.save_model(
+            str(model),
+            loader_module=LOADER,
+            data_path=str(folder),
+            signature=SIGNATURE,
+            pip_requirements=["recsys==0.1.0"],
+        )
+    return model

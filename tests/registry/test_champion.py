@@ -9,10 +9,11 @@ import mlflow
 import numpy as np
 import pytest
 
-from recsys.config import Settings
+from recsys.config import RegistrySettings, Settings
 from recsys.errors import BundleError, NoDataError
-from recsys.registry import promote as promotion
-from recsys.registry.champion import champion, registry_folder, required_champion
+from recsys.registry import local
+from recsys.registry.champion import champion, required_champion
+from recsys.registry.kept import registry_folder
 from tests.registry.conftest import MakeBundle, registered
 
 Crown = Callable[[int], str]
@@ -37,13 +38,13 @@ def crown(make_bundle: MakeBundle, store: Settings, tmp_path: Path) -> Crown:
 def downloads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Versions that were downloaded, in order."""
     seen: list[str] = []
-    real = promotion._download
+    real = local.download
 
-    def noted(settings: object, version: str, work: Path) -> Path:
+    def noted(settings: RegistrySettings, version: str, into: Path) -> None:
         seen.append(version)
-        return real(settings, version, work)  # type: ignore[arg-type]
+        real(settings, version, into)
 
-    monkeypatch.setattr(promotion, "_download", noted)
+    monkeypatch.setattr(local, "download", noted)
     return seen
 
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import pickle
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -16,113 +13,11 @@ from recsys.errors import BundleError
 from recsys.registry import promote
 from recsys.registry.packaged import bundle_folder
 from tests.registry.conftest import MakeBundle, registered
+from tests.registry.harm import CANARY
+from tests.registry.hostile import CASES
 
-RAN = "ran.txt"  # what hostile code writes
-
-
-def hostile(folder: Path, name: str = "hostile_loader") -> Path:
-    """A module that leaves a trace wherever it is imported."""
-    folder.mkdir(parents=True, exist_ok=True)
-    trace = f"open({str(folder.parent / RAN)!r}, 'w').close()\n"
-    (folder / f"{name}.py").write_text(f"{trace}def _load_pyfunc(path):\n    return None\n")
-    return folder
-
-
-class Bomb:
-    """Its pickle touches a file where it is loaded."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Path.touch, (self.path,)
-
-
-def described(model: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    told = yaml.safe_load((model / "MLmodel").read_text())
-    change(told["flavors"]["python_function"])
-    (model / "MLmodel").write_text(yaml.safe_dump(told))
-
-
-def other_loader(model: Path) -> None:
-    hostile(model / "data")
-    described(model, lambda flavour: flavour.update(loader_module="hostile_loader"))
-
-
-def own_code(model: Path) -> None:
-    hostile(model / "code", "recsys")
-    described(model, lambda flavour: flavour.update(code="code"))
-
-
-def code_beside(model: Path) -> None:
-    hostile(model / "code")
-
-
-def pickle_beside(model: Path) -> None:
-    (model / "python_model.pkl").write_bytes(pickle.dumps(Bomb(model / RAN)))
-
-
-def pickle_inside(model: Path) -> None:
-    (next((model / "data").iterdir()) / "model.pkl").write_bytes(pickle.dumps(Bomb(model / RAN)))
-
-
-def pickle_as_data(model: Path) -> None:
-    """Under the name of a file that a bundle has."""
-    ranker = next((model / "data").iterdir()) / "ranker" / "ranker.safetensors"
-    ranker.write_bytes(pickle.dumps(Bomb(model / RAN)))
-
-
-def extra_file(model: Path) -> None:
-    (next((model / "data").iterdir()) / "extra.json").write_text("{}")
-
-
-def changed_byte(model: Path) -> None:
-    items = next((model / "data").iterdir()) / "items.parquet"
-    data = bytearray(items.read_bytes())
-    data[len(data) // 2] ^= 1
-    items.write_bytes(data)
-
-
-def second_bundle(model: Path) -> None:
-    (model / "data" / "other").mkdir()
-
-
-def other_data(model: Path) -> None:
-    described(model, lambda flavour: flavour.update(data="../elsewhere"))
-
-
-def no_description(model: Path) -> None:
-    (model / "MLmodel").unlink()
-
-
-def yaml_that_runs(model: Path) -> None:
-    (model / "MLmodel").write_text(
-        f"!!python/object/apply:pathlib.Path.touch [!!python/object/apply:pathlib.Path ['{model / RAN}']]"
-    )
-
-
-HARMS = [
-    (other_loader, "wants to be loaded by 'hostile_loader'"),
-    (own_code, "brings its own code"),
-    (code_beside, "holds 'code'"),
-    (pickle_beside, r"holds 'python_model\.pkl'"),
-    (pickle_inside, r"'model\.pkl' is not in the manifest"),
-    (pickle_as_data, r"ranker\.safetensors' was changed"),
-    (extra_file, r"'extra\.json' is not in the manifest"),
-    (changed_byte, r"items\.parquet' was changed"),
-    (second_bundle, "2 entries under 'data'"),
-    (other_data, r"points at '\.\./elsewhere'"),
-    (no_description, "no MLmodel file|cannot be downloaded"),
-    (yaml_that_runs, "no MLmodel file that can be read|cannot be downloaded"),
-]
-
-
-@pytest.fixture(autouse=True)
-def _nothing_hostile_is_imported() -> Iterator[None]:
-    path = list(sys.path)
-    yield
-    assert "hostile_loader" not in sys.modules
-    assert sys.path == path
+# These are refused in a folder, too (test_hostile.py); here the registry holds them.
+HARMED = ("foreign_loader", "shadowed_package", "pickle_as_tensors", "missing", "no_description", "link_bundle")
 
 
 @pytest.fixture(scope="module")
@@ -132,15 +27,17 @@ def original(make_bundle: MakeBundle, tmp_path_factory: pytest.TempPathFactory) 
     return folder
 
 
-@pytest.mark.parametrize(("harm", "says"), HARMS, ids=[harm.__name__ for harm, _ in HARMS])
+@pytest.mark.parametrize("name", HARMED)
 def test_a_version_harmed_in_the_registry_is_refused_and_runs_nothing(
-    original: Path, store: Settings, tmp_path: Path, harm: Callable[[Path], None], says: str
+    original: Path, store: Settings, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv(CANARY, str(tmp_path / "canary"))
     version, model = registered(store, original)
+    harm, says = CASES[name]
     harm(model)
-    with pytest.raises(BundleError, match=says):
+    with pytest.raises(BundleError, match=f"Version 1 of 'recsys' .*({says})"):
         promote.fetch(store.registry, version, tmp_path / "work")
-    assert list(tmp_path.rglob(RAN)) == []
+    assert not (tmp_path / "canary").exists()
 
 
 def test_a_sound_version_is_fetched_and_is_the_registered_bundle(

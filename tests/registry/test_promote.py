@@ -13,10 +13,12 @@ import pytest
 
 from recsys.config import Settings
 from recsys.errors import BundleError, NoDataError, RefusedError
+from recsys.registry import alias
 from recsys.registry import promote as promotion
+from recsys.registry.alias import Decision, champion
 from recsys.registry.bundle import Bundle
 from recsys.registry.compare import Paired
-from recsys.registry.promote import Decision, champion, promote, rollback
+from recsys.registry.promote import promote
 from tests.registry.conftest import MakeBundle, requests
 
 BATCH = requests("i01", "i02")
@@ -166,7 +168,7 @@ def test_what_is_no_sound_bundle_is_not_even_registered(
     assert mlflow.MlflowClient().search_registered_models() == []
 
 
-@pytest.mark.parametrize("point", ["_download", "_answers", "compare", "_record"])
+@pytest.mark.parametrize("point", ["fetch", "_answers", "compare"])
 def test_a_run_that_dies_before_the_end_leaves_the_alias(
     step: Step, store: Settings, monkeypatch: pytest.MonkeyPatch, point: str
 ) -> None:
@@ -197,11 +199,12 @@ def test_the_alias_moves_last(step: Step, store: Settings, monkeypatch: pytest.M
 
         monkeypatch.setattr(owner, name, call)
 
-    noted(promotion, "_download")
+    noted(promotion, "fetch")
     noted(promotion, "_answers")
+    noted(alias, "record")
     noted(mlflow.MlflowClient, "set_registered_model_alias")
     step(1, 0.5)
-    assert done == ["_download", "_answers", "_download", "set_registered_model_alias"]
+    assert done == ["fetch", "_answers", "fetch", "record", "set_registered_model_alias"]
 
 
 def test_no_request_to_compare_on_is_named(bundles: list[Bundle], store: Settings, tmp_path: Path, step: Step) -> None:
@@ -210,29 +213,3 @@ def test_no_request_to_compare_on_is_named(bundles: list[Bundle], store: Setting
     with pytest.raises(NoDataError, match="no request"):
         promote(bundles[1].folder, store, BATCH, lambda *_: nothing, tmp_path / "work")
     assert now(store) == "1"
-
-
-def test_rollback_goes_back_version_by_version(step: Step, store: Settings, tmp_path: Path) -> None:
-    with pytest.raises(RefusedError, match="no 'champion' to roll back from"):
-        rollback(store.registry, tmp_path / "work")
-    for number in range(3):
-        step(number, 0.1)
-    assert now(store) == "3"
-    found = rollback(store.registry, tmp_path / "work")
-    assert (found.outcome, found.version, found.previous, now(store)) == ("promoted", "2", "1", "2")
-    assert tags(store, "3")["decision.outcome"] == "rolled back"
-    assert rollback(store.registry, tmp_path / "work").version == "1"
-    with pytest.raises(RefusedError, match="there is none to go back to"):
-        rollback(store.registry, tmp_path / "work")
-    assert now(store) == "1"
-
-
-def test_rollback_to_a_harmed_version_is_refused(step: Step, store: Settings, tmp_path: Path) -> None:
-    step(0, 0.0)
-    (first,) = (path.parent for path in Path(store.artifacts).rglob("MLmodel"))  # nothing lies elsewhere
-    step(1, 0.1)
-    (first / "code").mkdir()
-    (first / "code" / "x.py").write_text("")
-    with pytest.raises(BundleError, match="holds 'code'"):
-        rollback(store.registry, tmp_path / "work")
-    assert now(store) == "2"
