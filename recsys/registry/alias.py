@@ -12,23 +12,20 @@ Whoever takes the lock next puts right what an interrupted process left (`settle
 from __future__ import annotations
 
 import getpass
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
 import mlflow
 from mlflow.entities.model_registry import ModelVersion
-from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_NOT_EXIST, ErrorCode
 
 from recsys.config import RegistrySettings, Settings
-from recsys.errors import BundleError, RefusedError, RegistryError
+from recsys.errors import RefusedError
+from recsys.registry.client import asking, champion, version_of
 from recsys.registry.compare import Comparison
 from recsys.registry.kept import alone, fetch_model, registry_folder
 
-ABSENT = {ErrorCode.Name(INVALID_PARAMETER_VALUE), ErrorCode.Name(RESOURCE_DOES_NOT_EXIST)}
 BUNDLE, OUTCOME, PREVIOUS, REASON = "bundle", "decision.outcome", "decision.previous", "decision.reason"
 PROMOTING, PROMOTED, REFUSED, INTERRUPTED = "promoting", "promoted", "refused", "interrupted"
 ROLLING, ROLLED = "rolling back", "rolled back"
@@ -49,38 +46,6 @@ class Decision:
         """Raise RefusedError with the reason unless the alias points at the version now."""
         if self.outcome == REFUSED:
             raise RefusedError(f"Version {self.version} was not promoted: {self.reason}.")
-
-
-@contextmanager
-def asking() -> Iterator[None]:
-    """RegistryError instead of MLflow's own where the registry does not answer."""
-    try:
-        yield
-    except MlflowException as error:
-        where = mlflow.get_registry_uri()
-        raise RegistryError(f"The registry {where!r} did not do what was asked: {error}") from error
-
-
-def champion(settings: RegistrySettings) -> ModelVersion | None:
-    """The version that the alias points at; None: there is no such model or alias yet. RegistryError: no answer."""
-    with asking():
-        try:
-            return mlflow.MlflowClient().get_model_version_by_alias(settings.model, settings.alias)
-        except MlflowException as error:
-            if error.error_code in ABSENT:
-                return None
-            raise
-
-
-def version_of(settings: RegistrySettings, version: str) -> ModelVersion:
-    """The version. BundleError: it is not in the registry. RegistryError: no answer."""
-    with asking():
-        try:
-            return mlflow.MlflowClient().get_model_version(settings.model, version)
-        except MlflowException as error:
-            if error.error_code in ABSENT:
-                raise BundleError(f"Version {version} of {settings.model!r} is not in the registry.") from None
-            raise
 
 
 def move(settings: Settings, decision: Decision) -> bool:

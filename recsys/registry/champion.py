@@ -11,7 +11,7 @@ from pathlib import Path
 from recsys.config import Settings
 from recsys.errors import BundleError, NoDataError, RegistryError
 from recsys.log import event
-from recsys.registry import alias, promote, tracking
+from recsys.registry import alias, client, promote, tracking
 from recsys.registry import bundle as bundles
 from recsys.registry.bundle import Bundle
 from recsys.registry.kept import registry_folder
@@ -67,7 +67,7 @@ def current(settings: Settings, kept: Path) -> Current:
 
 def _champion(settings: Settings, kept: Path) -> Current | None:
     tracking.connect(settings)
-    present = alias.champion(settings.registry)
+    present = client.champion(settings.registry)
     if present is None:
         return None
     version = str(present.version)

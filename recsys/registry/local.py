@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
-import mlflow
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repo import ArtifactRepository
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from recsys.config import RegistrySettings
 from recsys.errors import BundleError
+from recsys.registry.client import files_of
 
 MOST_FILES, MOST_DEPTH = 64, 4
 BLOCK = 1 << 20
@@ -47,7 +47,7 @@ def download(settings: RegistrySettings, version: str, into: Path) -> None:
     Raises BundleError: a file or folder that cannot be read, has an odd name, is a link or no plain file, or more and
     larger files than a bundle may have (`registry.largest_mb`). MlflowException: the registry does not answer.
     """
-    uri = mlflow.MlflowClient().get_model_version_download_uri(settings.model, version)
+    uri = files_of(settings, version)
     try:
         if _is_local(uri):
             copy(Path(unquote(urlparse(uri).path)), into, settings.largest_bytes)

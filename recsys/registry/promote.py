@@ -15,7 +15,7 @@ from mlflow.exceptions import MlflowException
 import recsys
 from recsys.config import RegistrySettings, Settings
 from recsys.errors import BundleError
-from recsys.registry import alias, tracking
+from recsys.registry import alias, client, tracking
 from recsys.registry import bundle as bundles
 from recsys.registry.alias import BUNDLE, PROMOTED, REFUSED, Decision
 from recsys.registry.bundle import Bundle
@@ -43,7 +43,7 @@ def register(folder: Path, settings: RegistrySettings, tags: Mapping[str, str] |
     manifest, name = verify(folder)
     about = {BUNDLE: name, "parent": manifest.parent or "", "feature_hash": manifest.feature_hash}
     about |= {f"table.{table}": str(version) for table, version in manifest.tables.items()}
-    with alias.asking(), warnings.catch_warnings():
+    with client.asking(), warnings.catch_warnings():
         # An example would be one more file beside the bundle; SIGNATURE says as much.
         warnings.filterwarnings("ignore", ".*input example was not provided", UserWarning)
         logged = mlflow.pyfunc.log_model(
@@ -64,7 +64,7 @@ def fetch(settings: RegistrySettings, version: str, work: Path) -> Bundle:
 
     Raises BundleError: the model is not one that `register` makes, its bundle is not sound, or not the registered one.
     """
-    bundle = alias.version_of(settings, version).tags.get(BUNDLE, "")
+    bundle = client.version_of(settings, version).tags.get(BUNDLE, "")
     return bundles.load(bundle_folder(fetch_model(settings, version, bundle, work)))
 
 
@@ -115,7 +115,7 @@ def _decide(
 ) -> Decision:
     """Compare with the present champion; writes nothing."""
     names = settings.registry
-    present = alias.champion(names)
+    present = client.champion(names)
     if present is None or evaluate is None:
         previous = None if present is None else str(present.version)
         reason = "there was no champion" if present is None else f"by hand, without a comparison: {why}"

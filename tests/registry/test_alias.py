@@ -12,7 +12,8 @@ import pytest
 from recsys.config import Settings
 from recsys.errors import BundleError, RefusedError, RegistryError
 from recsys.registry import alias, kept
-from recsys.registry.alias import Decision, champion, move, rollback, settle, version_of
+from recsys.registry.alias import Decision, move, rollback, settle
+from recsys.registry.client import champion, version_of
 from recsys.registry.kept import alone, registry_folder
 from recsys.registry.promote import register
 from recsys.registry.tracking import STORE, connect, run

@@ -13,8 +13,8 @@ import yaml
 
 from recsys.config import Settings
 from recsys.registry.__main__ import main
-from recsys.registry.alias import champion, version_of
 from recsys.registry.bundle import Bundle
+from recsys.registry.client import champion, version_of
 from recsys.registry.promote import register
 from recsys.registry.tracking import run
 from tests.registry.conftest import SNAPSHOT_AT, MakeBundle

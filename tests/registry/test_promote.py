@@ -15,8 +15,9 @@ from recsys.config import Settings
 from recsys.errors import BundleError, NoDataError, RefusedError
 from recsys.registry import alias
 from recsys.registry import promote as promotion
-from recsys.registry.alias import Decision, champion
+from recsys.registry.alias import Decision
 from recsys.registry.bundle import Bundle
+from recsys.registry.client import champion
 from recsys.registry.compare import Paired
 from recsys.registry.promote import promote
 from tests.registry.conftest import MakeBundle, requests
