@@ -1,4 +1,4 @@
-"""The registry from a shell: `python -m recsys.registry verify | load | promote | rollback`.
+"""The registry from a shell: `python -m recsys.registry verify | load | promote | rollback | prune`.
 
 Every command answers with one JSON object on standard output, and with an exit code: 0 done, 1 not sound or no answer,
 2 settings or command line, 3 there is no champion, 4 refused. A fault is one sentence on standard error.
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from recsys import config, log
 from recsys.config import RegistrySettings, Settings
 from recsys.errors import BundleError, ConfigError, NoDataError, RecsysError
-from recsys.registry import alias, client, local, tracking
+from recsys.registry import alias, client, local, retention, tracking
 from recsys.registry.kept import check, registry_folder, sound, take
 
 # PyTorch is imported where it is needed: going back must not wait for it.
@@ -69,8 +69,21 @@ def rollback(settings: Settings, asked: argparse.Namespace) -> Answer:
     return {"version": decision.version, "bundle": decision.bundle, "reason": decision.reason}
 
 
+def prune(settings: Settings, asked: argparse.Namespace) -> Answer:
+    """Delete old versions; the champion, those before it and the newest ones stay."""
+    if asked.keep < 1:
+        raise ConfigError(f"--keep {asked.keep}: at least 1 version stays.")
+    return {"deleted": retention.prune(settings, asked.keep)}
+
+
 Command = Callable[[Settings, argparse.Namespace], Answer]
-COMMANDS: dict[str, Command] = {"verify": verify, "load": load, "promote": promote, "rollback": rollback}
+COMMANDS: dict[str, Command] = {
+    "verify": verify,
+    "load": load,
+    "promote": promote,
+    "rollback": rollback,
+    "prune": prune,
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -109,6 +122,7 @@ def _parser() -> argparse.ArgumentParser:
     made["promote"].add_argument("--reason", required=True, help="kept with the version")
     made["rollback"].add_argument("--reason", default="", help="kept with the version")
     made["rollback"].add_argument("--by", default="", help="who (default: the user's name)")
+    made["prune"].add_argument("--keep", type=int, default=10, help="newest versions, and steps back (default 10)")
     made["rollback"].add_argument("--to", metavar="VERSION", help="an earlier champion (default: the one before)")
     return parser
 

@@ -19,6 +19,7 @@ from recsys.registry import alias, client, tracking
 from recsys.registry import bundle as bundles
 from recsys.registry.alias import BUNDLE, PROMOTED, REFUSED, Decision
 from recsys.registry.bundle import Bundle
+from recsys.registry.card import describe
 from recsys.registry.compare import Paired, compare
 from recsys.registry.consumer import SIGNATURE
 from recsys.registry.kept import fetch_model
@@ -101,6 +102,7 @@ def challenge(
         raise
     for _ in range(TRIES):
         decision = _decide(challenger, version, settings, evaluate, work, why)
+        describe(names, version, challenger, decision)  # before the alias moves: nothing may fail after that
         if decision.outcome == REFUSED:
             return _refuse(names, decision)
         if alias.move(settings, decision):

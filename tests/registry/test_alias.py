@@ -16,6 +16,7 @@ from recsys.registry.alias import Decision, move, rollback, settle
 from recsys.registry.client import champion, version_of
 from recsys.registry.kept import alone, registry_folder
 from recsys.registry.promote import register
+from recsys.registry.retention import prune
 from recsys.registry.tracking import STORE, connect, run
 from tests.registry.conftest import SETTINGS, MakeBundle, own_mlflow, registered
 
@@ -171,3 +172,17 @@ def test_a_registry_that_does_not_answer_is_named(store: Settings, tmp_path: Pat
         patch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
         with pytest.raises(RegistryError, match=r"'http://127\.0\.0\.1:1' did not do what was asked"):
             rollback(store, tmp_path / "work")
+
+
+def test_old_versions_leave_the_registry_and_those_that_are_needed_stay(three: list[str], store: Settings) -> None:
+    client = mlflow.MlflowClient()
+    for seed in range(3, 6):  # never champions: versions 4, 5, 6
+        client.create_model_version(
+            "recsys", client.get_model_version("recsys", "1").source, tags={"bundle": str(seed)}
+        )
+    client.set_registered_model_alias("recsys", "shadow", "4")
+    assert prune(store, 2) == []  # 5 and 6, 3 and two before it, 4
+    assert prune(store, 1) == ["1", "5"]
+    assert sorted(outcomes(store)) == ["2", "3", "4", "6"]
+    assert now(store) == "3"
+    assert prune(store, 1) == []

@@ -94,6 +94,7 @@ def test_faults_are_sentences_with_an_exit_code(two: list[Bundle], say: Say, tmp
         (("verify", "models:/recsys/1", "--into", str(tmp_path / "mine")), 2, "name an absent folder"),
         (("promote", "9", "--reason", "x"), 1, "is not in the registry"),
         (("promote", "1", "--reason", "x", "--ask", str(tmp_path / "absent")), 2, "is no JSON file"),
+        (("prune", "--keep", "0"), 2, "at least 1 version stays"),
         (("rollback",), 4, "no 'champion' to roll back from"),
     ):
         found, answer, said = say(*words)

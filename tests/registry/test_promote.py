@@ -97,6 +97,9 @@ def test_a_better_version_moves_the_alias_and_a_worse_one_says_why_not(
     assert kept["decision.outcome"] == "refused"
     assert "gain -0.0200 [-0.0200, -0.0200], ahead in 0.0% of resamples, wanted 90%; version 2 stays" in worse.reason
     assert kept["decision.reason"] == worse.reason
+    description = mlflow.MlflowClient().get_model_version(store.registry.model, "3").description
+    assert description.startswith(f"# Bundle {bundles[2].id}\n")
+    assert f"**Decision:** refused; {worse.reason}." in description
     with pytest.raises(RefusedError, match=r"Version 3 was not promoted: ndcg@10 .* version 2 stays champion\.$"):
         worse.require()
 
