@@ -8,12 +8,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from mlflow.exceptions import MlflowException
 from pyspark.sql import DataFrame
 
 from recsys.config import Settings
 from recsys.encoder.spark import embed_users
-from recsys.errors import BundleError
+from recsys.errors import BundleError, RegistryError
 from recsys.log import event
 from recsys.registry.bundle import ENCODER, Bundle
 from recsys.registry.champion import champion
@@ -64,7 +63,7 @@ def _asked(settings: Settings, before: Bundle | None) -> Bundle | None:
     """The champion, or the one of before where the registry does not answer or its bundle is not sound."""
     try:
         found = champion(settings)
-    except (BundleError, MlflowException) as error:
+    except (BundleError, RegistryError) as error:
         kept = None if before is None else before.id
         event(log, "no champion from the registry", logging.WARNING, bundle=kept, reason=str(error).splitlines()[0])
         return before

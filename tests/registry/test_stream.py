@@ -9,10 +9,9 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
-from mlflow.exceptions import MlflowException
 
 from recsys.config import Settings
-from recsys.errors import BundleError
+from recsys.errors import BundleError, RegistryError
 from recsys.registry import stream
 from recsys.registry.stream import Following, following
 from recsys.tables import USER_EMBEDDINGS
@@ -60,7 +59,7 @@ def test_a_batch_gets_vectors_of_the_champion_and_none_without_one(monkeypatch: 
     assert made == {USER_EMBEDDINGS: (PROFILES, "/bundles/a/encoder", "a")}
 
 
-@pytest.mark.parametrize("error", [MlflowException("no answer"), BundleError("harmed")])
+@pytest.mark.parametrize("error", [RegistryError("no answer"), BundleError("harmed")])
 def test_the_one_of_before_stays_until_a_sound_one_follows(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     answering(monkeypatch, bundle("a"), error, error, bundle("b"))
     with following(often(Settings())) as found:
@@ -71,7 +70,7 @@ def test_the_one_of_before_stays_until_a_sound_one_follows(monkeypatch: pytest.M
 
 
 def test_a_registry_that_never_answers_leaves_the_stream_without_vectors(monkeypatch: pytest.MonkeyPatch) -> None:
-    answering(monkeypatch, MlflowException("no answer"))
+    answering(monkeypatch, RegistryError("no answer"))
     with following(often(Settings())) as found:
         assert found is not None
         assert found(PROFILES) == {}
