@@ -73,6 +73,8 @@ def run(folder: Path, rounds: int, cold: int, seed: int, names: Sequence[str] = 
             found.tried += 1
             wrong, counts = faults_of(world, one)
             found.wrong += wrong
+            with (folder / "rounds").open("a") as file:  # to look at while it runs
+                file.write(json.dumps([one.name, one.cold, counts, one.codes, wrong]) + "\n")
             if counts:
                 found.rounds, found.cold = found.rounds + 1, found.cold + one.cold
                 seen[name] += 1

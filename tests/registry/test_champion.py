@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from recsys.config import RegistrySettings, Settings
-from recsys.errors import BundleError, NoDataError
-from recsys.registry import local
-from recsys.registry.champion import champion, required_champion
+from recsys.errors import BundleError, NoDataError, RegistryError
+from recsys.registry import local, tracking
+from recsys.registry.champion import champion, current, required_champion
 from recsys.registry.kept import registry_folder
 from tests.registry.conftest import MakeBundle, registered
 
@@ -99,3 +99,35 @@ def test_a_registry_that_holds_something_else_is_refused(crown: Crown, store: Se
     mlflow.MlflowClient().set_model_version_tag(store.registry.model, "1", "bundle", "0" * 16)
     with pytest.raises(BundleError, match="registered was 0000000000000000"):
         required_champion(store)
+
+
+def test_a_server_answers_with_the_newest_champion_that_it_could_load(
+    crown: Crown, store: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = tmp_path / "kept"
+    with pytest.raises(NoDataError):
+        current(store, kept)
+    crown(1)
+    first = current(store, kept)
+    assert (first.version, first.behind) == ("1", None)
+    assert first.bundle.folder.is_relative_to(kept)
+
+    crown(2)
+    second = mlflow.MlflowClient().get_model_version_download_uri(store.registry.model, "2").removeprefix("file://")
+    (items,) = Path(second).rglob("items.parquet")
+    items.rename(tmp_path / "items.parquet")
+    without = current(store, kept)
+    assert (without.version, without.bundle.id) == ("1", first.bundle.id)
+    assert "Version 2 of 'recsys' is refused" in str(without.behind)
+    assert "'items.parquet' is missing" in str(without.behind)
+    (tmp_path / "items.parquet").rename(items)
+    assert (current(store, kept).version, current(store, kept).behind) == ("2", None)
+
+    monkeypatch.setattr(tracking, "connect", lambda _: mlflow.set_registry_uri("http://127.0.0.1:1"))
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    down = current(store, kept)
+    assert down.version == "2"
+    assert "'http://127.0.0.1:1' did not do what was asked" in str(down.behind)
+    (kept / "2" / "data" / down.bundle.folder.name / "items.parquet").unlink()  # nor is what is kept sound
+    with pytest.raises(RegistryError):
+        current(store, kept)
