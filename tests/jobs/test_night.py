@@ -21,7 +21,6 @@ from recsys.flow import BY_NAME, NIGHT
 from recsys.job import Context, run
 from recsys.registry.bundle import Bundle
 from recsys.registry.champion import required_champion
-from recsys.registry.kept import registry_folder
 from recsys.tables import BATCHES, EXAMPLES, ITEM_EMBEDDINGS, RECOMMENDATIONS, USER_EMBEDDINGS, USER_PROFILES
 from tests.jobs.conftest import own_process
 from tests.jobs.night import FIRST, SECOND, Lines, Nights, open_shop, progress_log, started, watched
@@ -111,7 +110,7 @@ def test_the_first_night_runs_every_job_and_crowns_the_first_bundle(nights: Nigh
     assert (decision["outcome"], decision["version"]) == ("promoted", "1")
     assert version_of(nights, "1")["bundle"] == first.champion.id
     assert first.champion.manifest.parent is None
-    assert first.champion.folder.is_relative_to(registry_folder(nights.settings) / "1")
+    assert first.champion.folder.is_relative_to(f"{nights.settings.artifacts}/registry/1")
 
 
 def test_models_of_the_first_night_know_nothing_of_the_day_nor_the_base_of_the_labels(
