@@ -40,13 +40,14 @@ def top_k(
     if width == 0 or len(queries) == 0:
         return indices, scores
     group = max(1, int((count / width) ** 0.5))
-    columns = torch.zeros(-(-count // group) * group, vectors.shape[1], device=device)
-    columns[:count] = _rows(vectors, metric, device)
-    block = max(16, BLOCK_BYTES // (4 * len(columns)))
+    columns = _rows(vectors, metric, device)
+    padded = -(-count // group) * group
+    block = max(16, BLOCK_BYTES // (4 * padded))
     for first in range(0, len(queries), block):
         last = min(first + block, len(queries))
-        product = _rows(queries[first:last], metric, device) @ columns.T  # [B, W]
-        product[:, count:] = -torch.inf
+        # Written beside its padding: a padded copy of `vectors` would cost one query more than the product.
+        product = torch.full((last - first, padded), -torch.inf, device=device)  # [B, W]
+        torch.mm(_rows(queries[first:last], metric, device), columns.T, out=product[:, :count])
         if exclude is not None:
             _forbid(product, exclude.slice(first, last), count)
         found, best = _grouped(product, width, group)

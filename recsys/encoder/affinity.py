@@ -48,9 +48,10 @@ def affinity(
     unknown; `windows` has one row for each of P points, `pair_point` [M] ascends. Unknown behaviours do not count. NaN
     where the item is unknown.
     """
-    table = torch.from_numpy(np.concatenate([np.zeros((1, vectors.shape[1]), dtype=np.float32), vectors]))
-    spread = np.exp(np.append(crowd, np.float32(0)))  # number 0 reads the last
-    out = np.empty(len(number), dtype=np.float32)
+    out = np.full(len(number), np.nan, dtype=np.float32)
+    if not len(vectors):
+        return out
+    table = torch.from_numpy(vectors)
     bounds = np.searchsorted(pair_point, np.arange(len(windows.end) + 1))
     widest = int(np.diff(bounds).max(initial=0)) * int(windows.lengths.max(initial=0))
     step = max(BLOCK // max(widest, 1), 1)
@@ -59,10 +60,11 @@ def affinity(
         w = windows.take(np.arange(first, first + len(edges) - 1, dtype=np.int64))
         past, _ = _padded(item[ragged(w.start, w.lengths)], w.lengths)  # [Q, L]
         asked, real = _padded(number[edges[0] : edges[-1]], np.diff(edges))  # [Q, W]
-        cosine = table[torch.from_numpy(asked)] @ table[torch.from_numpy(past)].transpose(1, 2)  # [Q, W, L]
+        # Row 0, unknown, reads the last one; what comes of it is left out below.
+        cosine = table[torch.from_numpy(asked - 1)] @ table[torch.from_numpy(past - 1)].transpose(1, 2)  # [Q, W, L]
         kernel = ((cosine - 1) / temperature).exp_() * torch.from_numpy(past > 0)[:, None]
         total, known = kernel.sum(2).numpy(), (past > 0).sum(axis=1)[:, None]
-        out[edges[0] : edges[-1]] = np.log((total / spread[asked - 1] + PRIOR) / (known + PRIOR))[real]
+        out[edges[0] : edges[-1]] = np.log((total / np.exp(crowd[asked - 1]) + PRIOR) / (known + PRIOR))[real]
     out[number == 0] = np.nan
     return out
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from recsys.config import UserFeature
@@ -44,7 +45,7 @@ class Feature:
     default: Default
     meaning: str
 
-    @property
+    @cached_property
     def name(self) -> str:
         """Derived name, such as `view_count_7d`; all but user features carry their entity as a prefix."""
         prefix = "" if self.entity == "user" else self.entity

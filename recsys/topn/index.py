@@ -11,6 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
+from recsys.candidates.popularity import popular, popularity_codes
 from recsys.errors import NoDataError
 from recsys.features.embedded import PairEncoder
 from recsys.features.history import F32, I32, I64, Histories, Points
@@ -62,6 +63,8 @@ class ItemIndex:
     found: I64  # [S] rows that a search may find: known and in stock
     found_vectors: F32  # [S, D]
     found_place: I64  # [I + 1] position of a row in `found`; -1: none; the last is for row -1
+    popular: I64  # rows in stock, the most popular first
+    popular_in: I64  # [I] popularity.popularity_codes
 
     @property
     def known(self) -> Bool:
@@ -95,6 +98,8 @@ def build_index(encoder: Encoder, snapshot: ItemSnapshot) -> ItemIndex:
         found=found,
         found_vectors=vectors[found],
         found_place=places,
+        popular=popular(snapshot, len(snapshot.items)),
+        popular_in=popularity_codes(snapshot),
         category=np.asarray([-1 if c is None else codes[c] for c in snapshot.category], dtype=np.int32),
         place={item: row for row, item in enumerate(snapshot.items)},
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from recsys.candidates.popularity import WINDOWS, popularity_codes
+from recsys.candidates.popularity import WINDOWS
 from recsys.candidates.ragged import Ragged
 from recsys.features.history import I64, Histories
 from recsys.features.windows import Bool
@@ -40,7 +40,7 @@ def reasons(
     snapshot = index.snapshot
     nearest = _nearest(h, seen, items, index)  # [R]
     texts = [*POPULAR, CLOSE]
-    codes = popularity_codes(snapshot)[items.values]
+    codes = index.popular_in[items.values]
     codes[near] = len(POPULAR)
     named = near & (nearest >= 0)
     pairs = h.behaviour[nearest[named]].astype(np.int64) * len(snapshot.items) + seen[nearest[named]]

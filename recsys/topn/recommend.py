@@ -14,7 +14,7 @@ import torch
 
 from recsys.candidates.fuse import Candidates, fuse
 from recsys.candidates.neighbours import largest, top_k
-from recsys.candidates.popularity import popular, unseen
+from recsys.candidates.popularity import unseen
 from recsys.candidates.ragged import Ragged
 from recsys.config import FeatureSettings, TopNSettings
 from recsys.errors import BundleError
@@ -107,7 +107,7 @@ class _Job:
 def _block(job: _Job, h: Histories, at: I64, vectors: F32, rows: I64) -> TopN:
     index, n = job.index, job.topn.n
     seen = Ragged(offsets=h.offsets, values=np.append(rows, -1)[h.item])  # item -1 reads the last: no row
-    pool = popular(index.snapshot, max(job.topn.popular, n) + int(seen.lengths.max(initial=0)))
+    pool = index.popular[: max(job.topn.popular, n) + int(seen.lengths.max(initial=0))]
     candidates = _propose(job, vectors, seen, pool)
     similarity = _similarity(index, vectors, candidates)
     if job.ranker is None:
