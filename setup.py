@@ -22,6 +22,12 @@ SPARK = [
     "delta-spark==4.4.0",  # the wheel of 4.4.1 exists, but its jars were not published
     "cryptography>=45",  # writes the trust store of the wheel's Java, on machines without one of their own
 ]
+SERVE = [
+    "starlette>=0.46",  # MLflow brings it and uvicorn along for its own server
+    "uvicorn>=0.34",
+    "prometheus-client>=0.21",  # counters in the format that monitoring reads
+]
+REDIS = ["redis>=5.2"]  # the client of an online store that several machines share
 DEV = [
     "hypothesis>=6.130",
     "mypy>=1.18",
@@ -42,5 +48,5 @@ setup(
     packages=find_packages(include=["recsys", "recsys.*"]),
     package_data={"recsys": ["*.properties", "**/*.html", "**/*.j2"]},
     install_requires=BASE,
-    extras_require={"spark": SPARK, "dev": SPARK + DEV},
+    extras_require={"spark": SPARK, "serve": SERVE, "redis": REDIS, "dev": SPARK + SERVE + REDIS + DEV},
 )

@@ -42,6 +42,10 @@ class RegistryError(RecsysError):
     """The MLflow registry does not answer, or not as asked (exit code 1)."""
 
 
+class StoreError(RecsysError):
+    """An online store that does not answer or holds what cannot be read (exit code 1; over HTTP 503)."""
+
+
 class RequestError(RecsysError):
     """A request to a model that cannot be answered as it is (exit code 2; over HTTP a 4xx)."""
 

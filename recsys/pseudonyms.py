@@ -27,16 +27,22 @@ def pseudonym(key: bytes, identity: str) -> str:
 def ensure_key(file: str) -> str:
     """Make the private key file if neither it nor the variable exists; return what `read_key` needs.
 
-    An empty `file` means the variable, where it is set, else `~/.recsys/pseudonym.key`.
+    An empty `file` means what `key_file` says.
     """
-    if not file and os.environ.get(KEY_VARIABLE):
-        return ""
-    path = Path(file).absolute() if file else Path.home() / ".recsys" / "pseudonym.key"
-    if not path.exists():
+    place = key_file(file)
+    path = Path(place)
+    if place and not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
             out.write(secrets.token_hex(KEY_BYTES))
-    return str(path)
+    return place
+
+
+def key_file(file: str) -> str:
+    """Where the key is: in `file`; empty: in the variable, if it is set (empty), else in `~/.recsys/pseudonym.key`."""
+    if not file and os.environ.get(KEY_VARIABLE):
+        return ""
+    return str(Path(file).absolute() if file else Path.home() / ".recsys" / "pseudonym.key")
 
 
 def read_key(file: str) -> bytes:

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from recsys.days import microseconds
 from recsys.errors import ConfigError
-
-
-class Section(BaseModel):
-    """A group of settings: no unknown keys, no change after reading."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+from recsys.section import Section as Section
+from recsys.serving_settings import ServingSettings as ServingSettings
 
 
 class Behaviour(Section):
@@ -228,6 +224,7 @@ class Settings(Section):
     ranker: RankerSettings = RankerSettings()
     topn: TopNSettings = TopNSettings()
     registry: RegistrySettings = RegistrySettings()
+    serving: ServingSettings = ServingSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
     spark: dict[str, str] = Field(default={}, description="Spark settings; spark-submit's own win")
 

@@ -14,6 +14,7 @@ from recsys.errors import RecsysError, nearest
         ("RecsysError", 1),
         ("AccountingError", 1),
         ("BundleError", 1),
+        ("StoreError", 1),
         ("ConfigError", 2),
         ("RequestError", 2),
         ("NoDataError", 3),

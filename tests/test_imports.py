@@ -14,6 +14,8 @@ ROOT = Path(__file__).resolve().parent.parent
 FOUNDATIONS: tuple[str, ...] = (
     "errors",
     "days",
+    "section",
+    "serving_settings",
     "settings",
     "config",
     "schema",
@@ -26,7 +28,7 @@ FOUNDATIONS: tuple[str, ...] = (
     "pseudonyms",
 )
 FOUNDATIONS += ("paths", "archive", "queries", "flow")
-TENSOR = ("features", "content", "encoder", "candidates", "ranking", "topn", "registry")
+TENSOR = ("features", "content", "encoder", "candidates", "ranking", "topn", "registry", "serving")
 ORDER = (*FOUNDATIONS, "events", "simulate", *TENSOR, "monitor", "job", "nightly", "demo")
 SPARK_MODULES = {"spark", "stream", "job", "dataset", "backfill", "snapshots", "listed", "parity"}  # may import pyspark
 SPARK = {"pyspark", "delta", "py4j"}

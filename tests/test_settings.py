@@ -26,7 +26,7 @@ def test_every_setting_is_described() -> None:
                 sections.append(kind)
             else:
                 assert field.description, f"{section.__name__}.{name}"
-    assert len(sections) == 8
+    assert len(sections) == 9
 
 
 @pytest.mark.parametrize(

@@ -99,8 +99,7 @@ def read_requests(
     `names` are the behaviour names in the order of their codes, `engaged` those that histories keep, `n` the default
     number of items, `now` the present in microseconds since 1970 UTC.
 
-    Raises RequestError: a field that is missing, unknown, of the wrong type or out of range; an unknown behaviour; a
-    behaviour later than `at`.
+    Raises RequestError: a field that is missing, unknown, of the wrong type or out of range, and as `checked`.
     """
     try:
         parsed = ROWS.validate_python([{key: _plain(value) for key, value in row.items()} for row in rows])
@@ -109,6 +108,13 @@ def read_requests(
         where = ".".join(str(part) for part in fault["loc"][1:])
         said = fault["msg"].removeprefix("Value error, ")
         raise RequestError(f"Row {fault['loc'][0]}, {where or 'row'}: {said}.") from None
+    return checked(parsed, names, engaged, k, n, now)
+
+
+def checked(
+    parsed: Sequence[Row], names: tuple[str, ...], engaged: AbstractSet[str], k: int, n: int, now: int
+) -> Requests:
+    """`read_requests` of rows that are well-formed. RequestError: an unknown behaviour, or one later than `at`."""
     kept: list[list[Behaved]] = []
     moments = np.zeros(len(parsed), dtype=np.int64)
     for place, row in enumerate(parsed):

@@ -19,6 +19,7 @@ from jobs import (
     embed,
     evaluate,
     nightly,
+    online,
     parity,
     recommend,
     simulate,
@@ -34,10 +35,11 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 STAGES = (stream, catalogue, backfill, parity, train_encoder, train_ranker, embed, recommend, evaluate)
-MODULES = (*STAGES, nightly)
+MODULES = (*STAGES, nightly, online)
 OPTIONS = {"backfill": ["--from", "2026-03-01", "--to", "2026-03-02"]}
 OWN = {
     "stream": ("--trigger", "--rebuild"),
+    "online": ("--trigger", "--rebuild"),
     "backfill": ("--from", "--to"),
     "train_encoder": ("--date", "--full"),
     "train_ranker": ("--date", "--full"),
