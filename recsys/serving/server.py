@@ -17,6 +17,7 @@ from recsys.serving.app import application
 from recsys.serving.recommender import Recommender
 
 logger = logging.getLogger(__name__)
+IDLE_S = 75  # a connection without a request is closed after this; longer than balancers keep theirs
 LEAVE_S = 30  # requests that are being answered when the server is told to stop have so long
 
 
@@ -49,6 +50,7 @@ def server_of(recommender: Recommender, settings: ServingSettings) -> uvicorn.Se
             port=settings.port,
             limit_concurrency=settings.connections,
             timeout_graceful_shutdown=LEAVE_S,
+            timeout_keep_alive=IDLE_S,
             log_config=None,
             access_log=False,
             lifespan="off",
