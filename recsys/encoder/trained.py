@@ -21,7 +21,7 @@ from recsys.encoder.affinity import affinity
 from recsys.encoder.forward import fetched, launch
 from recsys.encoder.model import Encoder
 from recsys.encoder.sequences import last_windows, tokens
-from recsys.encoder.vocabulary import Vocabulary
+from recsys.encoder.vocabulary import UNKNOWN, Vocabulary
 from recsys.errors import BundleError
 from recsys.features.history import F32, I32, I64, Histories, Points
 
@@ -69,7 +69,7 @@ class TrainedEncoder:
         `pair_point` [M] ascends, `number` [M] as the vocabulary numbers items (0: unknown, NaN). See affinity.affinity.
         """
         spans = last_windows(p.start, p.end, min(newest, self.settings.length))
-        item = tokens(h, self.vocabulary, len(self.behaviours)).item
+        item = np.append(self.vocabulary.index(h.items), np.int32(UNKNOWN))[h.item]  # no item, -1, reads the last
         return affinity(self._vectors, self.crowd, self.settings.kernel, item, spans, pair_point, number)
 
     def without_guesses(self) -> TrainedEncoder:

@@ -53,7 +53,8 @@ class TrainedRanker:
     def score(self, x: F32, /) -> F32:
         """[N, F] plain values, NaN: unknown -> [N] probability of a target behaviour. BundleError: another width."""
         device = next(self.model.parameters()).device
-        self.model.eval()
+        if self.model.training:
+            self.model.eval()
         scores = np.empty(len(x), dtype=np.float32)
         with torch.inference_mode():
             for first in range(0, len(x), BLOCK):

@@ -23,8 +23,8 @@ from recsys.features.history import I64, Histories, from_columns
 MAX_RECENT = 4096  # more behaviours than any profile keeps
 MAX_N = 1000
 LARGEST = 1 << 40  # prices and quantities whose sums still fit into 64 bits
-OLDEST = datetime(1990, 1, 1, tzinfo=timezone.utc)  # an earlier time is one in seconds or milliseconds
-NEWEST = datetime(2200, 1, 1, tzinfo=timezone.utc)
+OLDEST = micros(datetime(1990, 1, 1, tzinfo=timezone.utc))  # an earlier time is one in seconds or milliseconds
+NEWEST = micros(datetime(2200, 1, 1, tzinfo=timezone.utc))
 UTC = pa.timestamp("us", tz="UTC")
 
 
@@ -46,9 +46,9 @@ def microseconds(value: object) -> int:
         time = int(moment)  # type: ignore[call-overload]
     else:
         raise ValueError("give ISO 8601 text or microseconds since 1970 UTC")
-    if time < micros(OLDEST):
+    if time < OLDEST:
         raise ValueError("it lies before 1990; numbers are microseconds since 1970 UTC")
-    if time >= micros(NEWEST):
+    if time >= NEWEST:
         raise ValueError("it lies after 2199; numbers are microseconds since 1970 UTC")
     return time
 

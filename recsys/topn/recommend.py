@@ -7,6 +7,7 @@ W candidates of the widest user, N recommendations of a user, R recommendations 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 import pyarrow as pa
@@ -74,7 +75,7 @@ def recommend(
     vectors [U, D] and output is that of one block of BLOCK_USERS users. Raises BundleError: the ranker was trained with
     other features than this version computes.
     """
-    computed = feature_names(feature_settings)
+    computed = _computed(feature_settings)
     if ranker is not None and tuple(ranker.names) != computed:
         raise BundleError(_misfit(set(ranker.names), set(computed)))
     job = _Job(
@@ -91,6 +92,11 @@ def recommend(
     rows = job.index.rows(h.items)  # [C]
     blocks = [slice(first, first + BLOCK_USERS) for first in range(0, max(h.users, 1), BLOCK_USERS)]
     return _joined([_block(job, _users(h, b), moments[b], vectors[b], rows) for b in blocks])
+
+
+@lru_cache(maxsize=8)
+def _computed(settings: FeatureSettings) -> tuple[str, ...]:
+    return feature_names(settings)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
