@@ -24,6 +24,7 @@ from recsys.serving.metrics import Metrics
 from recsys.serving.recommender import Recommender
 
 JSON = "application/json"
+LINGER = 16  # so many times the limit of a body are read before the line is cut
 log = logging.getLogger(__name__)
 
 
@@ -85,16 +86,16 @@ class _Server:
         return Response(self._counted.text(self._recommender), media_type=CONTENT_TYPE_LATEST)
 
     async def _body(self, request: Request) -> bytes:
-        """The body. TooLargeError: beyond the limit, which is noticed before it has been read."""
-        too_large = TooLargeError(f"The body is larger than {self._most // 1024} KiB: send the newest behaviours only.")
-        length = request.headers.get("content-length", "0")
-        if length.isdecimal() and int(length) > self._most:
-            raise too_large
-        body = bytearray()
+        """The body. TooLargeError: beyond the limit; it is read, not kept, or the client would see a broken line."""
+        body, size = bytearray(), 0
         async for part in request.stream():
-            body += part
-            if len(body) > self._most:
-                raise too_large
+            size += len(part)
+            if size <= self._most:
+                body += part
+            elif size > LINGER * self._most:
+                break
+        if size > self._most:
+            raise TooLargeError(f"The body is larger than {self._most // 1024} KiB: send the newest behaviours only.")
         return bytes(body)
 
 

@@ -46,7 +46,6 @@ class Metrics:
         self._age.set(now - live.bundle.snapshot.at / SECOND)
         self._fault.set(bool(recommender.reload_fault))
         state = recommender.store.state() if recommender.store else None
-        if state is not None:
-            self._put.set(now - state.put_at / SECOND)
-            self._event.set(now - state.as_of / SECOND)
+        self._put.set(now - state.put_at / SECOND if state else float("nan"))  # no store, or an empty one: no age
+        self._event.set(now - state.as_of / SECOND if state else float("nan"))
         return generate_latest(self._registry)

@@ -24,7 +24,7 @@ HEADER = 3 * DIGITS
 VERSION = 2 * DIGITS
 PREFIX, STATE = "recsys:profile:", "recsys:online"
 CHUNK = 1000  # profiles of a round trip
-TIMEOUT_S = 0.25  # a server that takes longer is down, for a reader
+READ_S, WRITE_S = 0.25, 60.0  # a server that takes longer is down: answers wait for the one, a follower for the other
 # One command on the server, so that of two writers the newer wins whoever comes last.
 _PUT = f"""
 local found = redis.call('GETRANGE', KEYS[1], 0, {VERSION - 1})
@@ -37,10 +37,10 @@ return 1
 class RedisStore:
     """An online store at a URL such as redis://host:6379/0; see OnlineStore. A put is whole by profile."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, timeout_s: float = READ_S) -> None:
         """Connect. ConfigError: no such kind of URL. StoreError: no server answers there."""
         try:
-            self._client = redis.Redis.from_url(url, socket_timeout=TIMEOUT_S, socket_connect_timeout=2.0)
+            self._client = redis.Redis.from_url(url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s)
         except ValueError as error:
             raise ConfigError(f"serving.store cannot be used: {error}.") from None
         self._put = self._client.register_script(_PUT)

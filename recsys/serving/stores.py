@@ -22,10 +22,10 @@ def open_store(settings: Settings, *, create: bool = False) -> OnlineStore:
     where = settings.serving.store
     if where.startswith(("redis://", "rediss://", "unix://")):
         try:
-            from recsys.serving.redis import RedisStore
+            from recsys.serving.redis import READ_S, WRITE_S, RedisStore
         except ModuleNotFoundError:
             raise ConfigError(f"serving.store={where!r} needs a package: pip install 'recsys[redis]'.") from None
-        return RedisStore(where)
+        return RedisStore(where, WRITE_S if create else READ_S)
     if "://" in where:
         raise ConfigError(f"serving.store={where!r} is neither a file nor redis://..., rediss://... or unix://...")
     return SqliteStore(Path(where) if where else local_folder(settings.artifacts) / FILE, create=create)

@@ -52,10 +52,11 @@ def test_a_process_serves_the_champion_and_stops_when_told(store: Settings, bund
         assert (status, json.loads(text)["bundle"]) == (200, bundle.id)
         with socket.create_connection(("127.0.0.1", port), timeout=30) as line:
             body = json.dumps({"recent": [CLICK]}).encode()
-            line.sendall(b"POST /recommend HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body))
-            time.sleep(0.2)  # the request has begun, its body is still to come
+            head = b"POST /recommend HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n"
+            line.sendall(head % len(body))
+            assert line.recv(100).startswith(b"HTTP/1.1 100")  # the request has begun, its body is still to come
             server.send_signal(signal.SIGTERM)
-            time.sleep(0.2)
+            time.sleep(0.5)
             line.sendall(body)
             assert line.recv(100).startswith(b"HTTP/1.1 200")
         assert server.wait(30) == 0

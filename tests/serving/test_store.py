@@ -163,7 +163,7 @@ def test_faults_of_a_store_are_said(tmp_path: Path, redis_url: str) -> None:
         SqliteStore(tmp_path / "other.db")
     with pytest.raises(StoreError, match="does not answer"):
         RedisStore(f"unix://{tmp_path}/nobody")
-    online = RedisStore(redis_url)
+    online = RedisStore(redis_url, 60)
     online._client.set(PREFIX + "odd", b"something else")
     with pytest.raises(StoreError, match="was not written by this package"):
         online.get("odd")
