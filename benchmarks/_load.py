@@ -70,6 +70,8 @@ def _send(requests: Sequence[Request], due: Moments | None, connections: int) ->
             seconds[number] = time.perf_counter() - start
             if status != 200:
                 faults.append(f"request {number} was answered with {status}: {said[:300].decode()}")
+        for line in lines.values():
+            line.close()
 
     threads = [threading.Thread(target=work) for _ in range(connections)]
     for thread in threads:
@@ -86,6 +88,10 @@ class _Line:
 
     def __init__(self, port: int) -> None:
         self._line, self._used = http.client.HTTPConnection("127.0.0.1", port, timeout=60), 0.0
+
+    def close(self) -> None:
+        """Close it."""
+        self._line.close()
 
     def send(self, asked: Request) -> tuple[int, bytes]:
         """Status and body of the answer."""
