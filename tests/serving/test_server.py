@@ -19,6 +19,7 @@ from recsys.config import Settings
 from recsys.registry.bundle import Bundle
 from recsys.serving.recommender import Recommender
 from recsys.serving.server import main, server_of
+from tests.jobs.conftest import own_process
 from tests.registry.conftest import SNAPSHOT_AT, registered
 from tests.serving.conftest import CLICK, send
 
@@ -78,12 +79,11 @@ def wait_for(server: subprocess.Popen[bytes], port: int, log: Path) -> None:
     pytest.fail(f"the server did not answer in {START_S} s:\n{log.read_text()}")
 
 
-def test_what_keeps_it_from_starting_is_one_sentence(
-    store: Settings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert main(["--set", f"artifacts={store.artifacts}"]) == 3
-    assert main(["--set", "serving.portt=1"]) == 2
-    assert main(["--conf", "nowhere.yaml"]) == 2
+def test_what_keeps_it_from_starting_is_one_sentence(store: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    with own_process():
+        assert main(["--set", f"artifacts={store.artifacts}"]) == 3
+        assert main(["--set", "serving.portt=1"]) == 2
+        assert main(["--conf", "nowhere.yaml"]) == 2
     with pytest.raises(SystemExit) as stopped:
         main(["--port", "many"])
     assert stopped.value.code == 2
