@@ -17,6 +17,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from recsys.errors import ConfigError, nearest
+from recsys.operations import Operation, SelectionSettings, Step
+from recsys.section import Section
 from recsys.settings import (
     BEHAVIOURS,
     Behaviour,
@@ -25,7 +27,6 @@ from recsys.settings import (
     FeatureSettings,
     RankerSettings,
     RegistrySettings,
-    Section,
     ServingSettings,
     Settings,
     StreamSettings,
@@ -39,11 +40,14 @@ __all__ = [  # jobs and tests know one module for settings
     "EncoderSettings",
     "EvaluateSettings",
     "FeatureSettings",
+    "Operation",
     "RankerSettings",
     "RegistrySettings",
     "Section",
+    "SelectionSettings",
     "ServingSettings",
     "Settings",
+    "Step",
     "StreamSettings",
     "TopNSettings",
     "UserFeature",

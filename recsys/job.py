@@ -26,6 +26,7 @@ from recsys.events.mapping import Mapping, load_mapping, merged
 from recsys.features.definitions import check_features
 from recsys.io import Warehouse
 from recsys.pseudonyms import ensure_key
+from recsys.ranking.declared import check_operations
 
 logger = logging.getLogger(__name__)
 
@@ -149,10 +150,11 @@ def _failed(job: Job, error: RecsysError) -> int:
 def resolved(settings: Settings) -> Settings:
     """Settings with the mapping's behaviours, and the key file that this machine has or now makes.
 
-    ConfigError: a mapping or a declared feature that cannot be used.
+    ConfigError: a mapping, a declared feature or an operation on features that cannot be used.
     """
     with_behaviours = merged(settings, load_mapping(settings.mapping))
     check_features(with_behaviours)
+    check_operations(with_behaviours)
     return with_behaviours.model_copy(update={"pseudonym_key_file": ensure_key(settings.pseudonym_key_file)})
 
 

@@ -8,8 +8,9 @@ from pydantic import Field, field_validator, model_validator
 
 from recsys.days import microseconds
 from recsys.errors import ConfigError
-from recsys.section import Section as Section
-from recsys.serving_settings import ServingSettings as ServingSettings
+from recsys.operations import Operation, SelectionSettings
+from recsys.section import Section
+from recsys.serving_settings import ServingSettings
 
 
 class Behaviour(Section):
@@ -165,6 +166,8 @@ class RankerSettings(Section):
     pool: int = Field(1000, ge=1, description="items of an hour, the most engaged ones, that negatives are drawn from")
     popularity: float = Field(0.5, ge=0, le=1, description="power of an item's events in that draw; 0: all items alike")
     max_requests: int = Field(200_000, ge=1, description="labelled requests in one run; drawn by seed beyond that")
+    operations: tuple[Operation, ...] = Field((), description="what is done with features: docs/operations.md")
+    selection: SelectionSettings = SelectionSettings()
 
 
 class TopNSettings(Section):

@@ -16,6 +16,7 @@ FOUNDATIONS: tuple[str, ...] = (
     "days",
     "section",
     "serving_settings",
+    "operations",
     "settings",
     "config",
     "schema",

@@ -9,7 +9,8 @@ from pydantic import ValidationError
 
 from recsys.config import parse
 from recsys.errors import ConfigError
-from recsys.settings import Section, Settings
+from recsys.section import Section
+from recsys.settings import Settings
 
 
 def test_settings_are_frozen() -> None:

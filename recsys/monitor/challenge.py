@@ -22,9 +22,11 @@ from recsys.features.snapshots import write_snapshots
 from recsys.io import View, Warehouse
 from recsys.log import event
 from recsys.monitor.paired import paired_ndcg
+from recsys.monitor.selection import log_selection
 from recsys.paths import local_folder
 from recsys.ranking.job import read_examples, write_examples
-from recsys.ranking.train import EpochLog, best_epoch, train_ranker
+from recsys.ranking.select import train_selected
+from recsys.ranking.train import EpochLog, best_epoch, check_start
 from recsys.registry import bundle as bundles
 from recsys.registry import tracking
 from recsys.registry.alias import Decision
@@ -45,22 +47,24 @@ def train_and_challenge(warehouse: Warehouse, settings: Settings, day: date, cha
 
     With a `champion` its ranker is the start. Encoder and ranker know nothing of the business day `day`: on it both
     bundles are compared. Everything is kept in one MLflow run. Raises NoDataError: no encoders for the day (train them
-    first), or no labels.
+    first), or no labels. BundleError: the champion's ranker reads other inputs than the settings want.
     """
+    names = feature_names(settings.features)
+    start = None if champion is None else champion.ranker
+    check_start(start, settings.ranker, names)
     steps, encoder = steps_of(settings, day), read_encoder(encoders_of(settings, day).encoder, day)
     first, last = steps[0].since, steps[-1].until
     versions = write_examples(warehouse, settings, steps)
     found = read_examples(warehouse.view(), first, last)
-    start = None if champion is None else champion.ranker
     params = {**settings.ranker.model_dump(), "seed": settings.seed, "warm": start is not None, "day": day}
     params |= {"labels_from": first, "labels_to": last, "examples": len(found.y)}
     torch.set_num_threads(settings.threads)
     with tracking.run(settings, MODEL, day.isoformat(), params, versions):
         event(log, "training the ranker", examples=len(found.y), positives=int(found.y.sum()), warm=start is not None)
-        ranker, logs = train_ranker(
-            found, settings.ranker, settings.seed, feature_names(settings.features), start, _say
-        )
+        ranker, logs = train_selected(found, settings.ranker, settings.seed, names, start, _say)
         tracking.log_curves(logs, ["loss", "validation_logloss", "validation_auc"])
+        if start is None and ranker.shape.selection is not None:
+            log_selection(ranker.shape.selection)
         mlflow.log_metrics({"best_epoch": best_epoch(logs), "trained_examples": len(found.y)})
         view = warehouse.view()
         test, serve = _snapshots(view, settings, day)

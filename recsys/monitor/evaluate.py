@@ -107,6 +107,7 @@ def gathered(
         streaming=measured.streaming,
         scores={},
         curves=page.curves(settings, day),
+        selection=bundle.ranker.shape.selection,
         realism=simulated.compared(view, settings, bots) if bots else (),
         bots=simulated.bots_found(view, bots) if bots else None,
         samples=page.samples(view, settings),
@@ -129,6 +130,7 @@ def summary(data: ReportData) -> dict[str, object]:
         "metrics": {mode: table.to_pylist() for mode, table in rows.items() if table is not None},
         "bots": None if data.bots is None else asdict(data.bots),
         "realism": [asdict(line) | {"verdict": line.verdict} for line in data.realism],
+        "selection": None if data.selection is None else data.selection.model_dump(mode="json"),
         "samples": [asdict(sample) for sample in data.samples],
         "versions": data.versions,
     }

@@ -64,6 +64,37 @@ class Dots:
     lines: tuple[tuple[str, tuple[Mark, ...]], ...]
 
 
+@dataclass(frozen=True)
+class Bars:
+    """Horizontal bars from top to bottom: name, value, whether it is one of our own; the others are outlines."""
+
+    title: str
+    lines: tuple[tuple[str, float, bool], ...]
+
+
+def bars(panels: Sequence[Bars]) -> str:
+    """Panels side by side, each with its own lines."""
+    height = 0.9 + 0.2 * max(len(panel.lines) for panel in panels)
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(9.2, height), layout="constrained")
+        for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+            draw_bars(axes, panel)
+        return _svg(figure, "Bars of " + ", ".join(panel.title for panel in panels))
+
+
+def draw_bars(axes: Axes, panel: Bars) -> None:
+    """One panel into its axes."""
+    places, values = range(len(panel.lines)), [value for _, value, _ in panel.lines]
+    colours = [OWN if own else "#ffffff" for _, _, own in panel.lines]
+    axes.barh(places, values, height=0.7, color=colours, edgecolor=[OWN if own else OTHER for _, _, own in panel.lines])
+    axes.set_yticks(places, [name for name, _, _ in panel.lines], fontsize=8)
+    axes.set_ylim(len(panel.lines) - 0.4, -0.6)
+    axes.set_title(panel.title)
+    axes.xaxis.set_major_locator(MaxNLocator(4))
+    axes.grid(axis="x")
+    axes.spines["left"].set_visible(False)
+
+
 def dots(panels: Sequence[Dots]) -> str:
     """Panels side by side with one shared list of lines; values are written beside their dots."""
     height = 0.7 + 0.46 * max(len(panel.lines) for panel in panels)

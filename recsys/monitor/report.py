@@ -10,11 +10,12 @@ import pyarrow as pa
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from recsys.monitor import plots
+from recsys.monitor import plots, selection
 from recsys.monitor.bootstrap import Interval
 from recsys.monitor.measure import RECOMMENDER
 from recsys.monitor.report_data import Curve, ReportData
 from recsys.monitor.timesplit import ALL, COVERAGE
+from recsys.ranking.selected import Selected
 
 LABELS = {
     "ndcg@10": "NDCG@10",
@@ -87,7 +88,7 @@ def render(data: ReportData) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"figure": figure, "count": count, "percent": percent, "svg": Markup}
+    environment.filters |= {"figure": figure, "small": small, "count": count, "percent": percent, "svg": Markup}
     frozen = _mode(
         "Lists made before the day", "Nothing of the day is known: one list a user, made at its start.", data.metrics
     )
@@ -98,6 +99,7 @@ def render(data: ReportData) -> str:
         modes=[*frozen, *streaming],
         labels=LABELS,
         own=RECOMMENDER,
+        chosen=_chosen(data.selection),
         curves={model: plots.curves(own) for model, own in _by_model(data.curves).items()},
     )
 
@@ -114,6 +116,12 @@ def _mode(title: str, about: str, table: pa.Table) -> list[Mode]:
     return [Mode(title, about, rows, str(table["versus"][0]))] if rows else []
 
 
+def _chosen(selected: Selected | None) -> str:
+    """Plots of the selection's figures; empty where none was measured."""
+    figures = [] if selected is None else selection.measured(selected)
+    return plots.bars([selection.bars(selected, figure) for figure in figures]) if selected and figures else ""
+
+
 def _by_model(curves: Iterable[Curve]) -> dict[str, list[Curve]]:
     found: dict[str, list[Curve]] = {}
     for curve in curves:
@@ -127,6 +135,11 @@ def figure(value: float | None) -> str:
         return "–"
     digits = 1 if abs(value) >= 100 else 2 if abs(value) >= 1 else 3 if abs(value) >= 0.1 else 4
     return f"{value:.{digits}f}".replace("-", "\N{MINUS SIGN}")
+
+
+def small(value: float | None) -> str:
+    """Two significant digits, for figures of any size."""
+    return "–" if value is None else f"{value:.2g}".replace("-", "\N{MINUS SIGN}")
 
 
 def count(value: float | None) -> str:

@@ -10,6 +10,7 @@ from datetime import date, datetime
 import pyarrow as pa
 
 from recsys.monitor.bootstrap import Interval
+from recsys.ranking.selected import Selected
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +110,7 @@ class ReportData:
     streaming: pa.Table | None = None  # timesplit.RESULT of evaluate_streaming
     scores: Mapping[str, Interval]  # further figures with intervals: {'Ranker AUC, newest slice': Interval(...)}
     curves: tuple[Curve, ...]
+    selection: Selected | None = None  # of the bundle's ranker; None: nothing was chosen
     realism: tuple[Range, ...] = ()  # only for a simulated source
     bots: Bots | None = None  # only where the truth is known
     samples: tuple[Sample, ...]

@@ -6,6 +6,7 @@ Shape letters: N examples, F features, J features with an indicator, I = F + J i
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,7 @@ from recsys.errors import BundleError, NoDataError
 from recsys.features.history import F32, I64
 
 LIMIT = 10.0  # standard deviations; a value never seen in training must not drown all others
+Float = TypeVar("Float", np.float32, np.float64)
 RARE = 0.001  # share of missing (or of present) values below which an indicator would only be noise
 
 
@@ -44,9 +46,9 @@ class Standardisation:
         return np.concatenate([filled, missing[:, self.indicator]], axis=1).astype(np.float32, copy=False)
 
 
-def signed_log1p(x: npt.NDArray[np.float32]) -> F32:
+def signed_log1p(x: npt.NDArray[Float]) -> npt.NDArray[Float]:
     """sign(x) ln(1 + |x|): long tails of counts, prices and ages shrink, signs and zeros stay."""
-    squeezed: F32 = np.sign(x) * np.log1p(np.abs(x))
+    squeezed: npt.NDArray[Float] = np.sign(x) * np.log1p(np.abs(x))
     return squeezed
 
 

@@ -10,7 +10,7 @@ Shape letters: N examples, F features, I inputs, B examples of a batch.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from copy import deepcopy
 from dataclasses import dataclass
 
@@ -18,10 +18,11 @@ import numpy as np
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from recsys.config import RankerSettings
+from recsys.config import RankerSettings, SelectionSettings
 from recsys.errors import BundleError, NoDataError
 from recsys.features.history import F32, I64
-from recsys.ranking import standardise
+from recsys.ranking.fit import fit_inputs
+from recsys.ranking.inputs import Inputs
 from recsys.ranking.model import Ranker
 from recsys.ranking.trained import Shape, TrainedRanker
 from recsys.ranking.validation import Bool, area_under_curve, logloss, split
@@ -59,15 +60,16 @@ def train_ranker(
     start: TrainedRanker | None = None,
     on_epoch: Callable[[EpochLog], None] | None = None,
     device: str = "cpu",
+    dropped: Collection[str] = (),
 ) -> tuple[TrainedRanker, list[EpochLog]]:
-    """Train on examples whose F features are `names`.
+    """Train on examples whose F features are `names`; those `dropped` are not read. With `start` its own choice holds.
 
     The newest `settings.validation` of the examples, in whole requests, are held out; training ends after
     `settings.patience` epochs without a lower logloss on them, and the best epoch is returned. With `start` only the
-    given rows are trained on, for at most `increment_epochs`, with its scaling and shape; where no epoch is better than
+    given rows are trained on, for at most `increment_epochs`, with its inputs and shape; where no epoch is better than
     `start` on the newest slice, a copy of `start` is returned. Same input and seed: same weights on one machine.
 
-    Raises NoDataError: no example of one class, or all at one moment. BundleError: `start` has other features.
+    Raises NoDataError: no example of one class, or all at one moment. BundleError: as `check_start`.
     """
     older = split(examples.request, examples.at, settings.validation)
     y = examples.y[older]
@@ -76,20 +78,38 @@ def train_ranker(
             f"The {len(y)} training examples hold {int(y.sum())} positives: both classes are needed. "
             "Widen ranker.days or check the target behaviours."
         )
-    if start is not None and start.names != names:
-        changed = sorted(set(start.names) ^ set(names)) or "the order"
-        raise BundleError(f"The ranker to start from has other features ({changed}): train from the beginning.")
+    check_start(start, settings, names)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        ranker = _fresh(standardise.fit(examples.x[older], names), settings) if start is None else deepcopy(start)
+        if start is None:
+            ranker = _fresh(fit_inputs(examples.x[older], names, settings.operations, dropped), settings)
+        else:
+            ranker = deepcopy(start)
         ranker.model.to(device)
         inputs, labels, offset = (
             torch.from_numpy(values).to(device)
-            for values in (ranker.standardisation.apply(examples.x), examples.y, examples.offset)
+            for values in (ranker.inputs.apply(examples.x), examples.y, examples.offset)
         )
         run = _Run(ranker.model, inputs, labels, offset, older, settings)
         logs = _fit(run, warm=start is not None, on_epoch=on_epoch)
     return ranker, logs
+
+
+def check_start(start: TrainedRanker | None, settings: RankerSettings, names: tuple[str, ...]) -> None:
+    """BundleError: the ranker to start from has other features than `names`, other operations or another selection."""
+    if start is None:
+        return
+    if start.names != names:
+        changed = sorted(set(start.names) ^ set(names)) or "the order"
+        raise BundleError(f"The ranker to start from has other features ({changed}): train from the beginning.")
+    chosen = start.shape.selection.settings if start.shape.selection else SelectionSettings()
+    asked = {"ranker.operations": settings.operations, "ranker.selection": settings.selection}
+    learned = {"ranker.operations": start.shape.operations or (), "ranker.selection": chosen}
+    if other := [key for key, value in asked.items() if value != learned[key]]:
+        raise BundleError(
+            f"The ranker to start from was trained with other {' and '.join(other)} than the settings have: "
+            "train it from the beginning (jobs/train_ranker.py --full), or set what it was trained with."
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,16 +136,21 @@ class _Run:
         return logloss(y, probability), area_under_curve(y, probability)
 
 
-def _fresh(standardisation: standardise.Standardisation, settings: RankerSettings) -> TrainedRanker:
+def _fresh(inputs: Inputs, settings: RankerSettings) -> TrainedRanker:
+    every = len(inputs.plain) == len(inputs.names)
     shape = Shape(
-        names=standardisation.names,
-        indicator=tuple(standardisation.indicator.tolist()),
+        names=inputs.names,
+        indicator=tuple(inputs.standardisation.indicator.tolist()),
+        plain=None if every else tuple(inputs.plain.tolist()),
+        blocks=inputs.blocks or None,
+        operations=settings.operations or None,
         hidden=settings.hidden,
         cross=settings.cross,
         dropout=settings.dropout,
     )
-    model = Ranker(standardisation.inputs, shape.hidden, shape.cross, shape.dropout)
-    return TrainedRanker(shape=shape, standardisation=standardisation, model=model)
+    return TrainedRanker(
+        shape=shape, inputs=inputs, model=Ranker(inputs.width, shape.hidden, shape.cross, shape.dropout)
+    )
 
 
 def _fit(run: _Run, *, warm: bool, on_epoch: Callable[[EpochLog], None] | None) -> list[EpochLog]:

@@ -1,4 +1,4 @@
-"""A trained ranker: network and fitted scaling, scored and stored together. Safetensors and JSON, no pickle.
+"""A trained ranker: network and fitted inputs, scored and stored together. Safetensors and JSON, no pickle.
 
 Shape letters: N examples, F features.
 """
@@ -6,6 +6,7 @@ Shape letters: N examples, F features.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,11 +16,14 @@ from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from recsys.config import Section
+from recsys.config import Operation, Section
 from recsys.errors import BundleError
 from recsys.features.history import F32
+from recsys.ranking.inputs import Inputs
 from recsys.ranking.model import Ranker
+from recsys.ranking.selected import Selected
 from recsys.ranking.standardise import Standardisation
+from recsys.ranking.steps import Block
 
 FORMAT = 1
 BLOCK = 65_536  # examples scored at once: bounds memory
@@ -31,7 +35,11 @@ class Shape(Section):
 
     format: int = FORMAT
     names: tuple[str, ...]
-    indicator: tuple[int, ...]
+    indicator: tuple[int, ...]  # of the plain ones
+    plain: tuple[int, ...] | None = None  # places in `names` with the default treatment; None: all
+    blocks: tuple[Block, ...] | None = None  # what operations make of features; None: none is declared
+    operations: tuple[Operation, ...] | None = None  # as declared
+    selection: Selected | None = None  # what was left out and why; None: nothing was chosen
     hidden: tuple[int, ...]
     cross: int
     dropout: float
@@ -42,7 +50,7 @@ class TrainedRanker:
     """A ranker that scores plain features; scaling and imputation are inside."""
 
     shape: Shape
-    standardisation: Standardisation
+    inputs: Inputs
     model: Ranker
 
     @property
@@ -52,6 +60,13 @@ class TrainedRanker:
 
     def score(self, x: F32, /) -> F32:
         """[N, F] plain values, NaN: unknown -> [N] probability of a target behaviour. BundleError: another width."""
+        return self._output(x, torch.sigmoid)
+
+    def logits(self, x: F32, /) -> F32:
+        """[N, F] as `score` -> [N] log odds."""
+        return self._output(x, lambda logits: logits)
+
+    def _output(self, x: F32, last: Callable[[torch.Tensor], torch.Tensor]) -> F32:
         device = next(self.model.parameters()).device
         if self.model.training:
             self.model.eval()
@@ -59,18 +74,18 @@ class TrainedRanker:
         with torch.inference_mode():
             for first in range(0, len(x), BLOCK):
                 rows = slice(first, first + BLOCK)
-                inputs = torch.from_numpy(self.standardisation.apply(x[rows])).to(device)
-                scores[rows] = torch.sigmoid(self.model(inputs)).cpu().numpy()
+                inputs = torch.from_numpy(self.inputs.apply(x[rows])).to(device)
+                scores[rows] = last(self.model(inputs)).cpu().numpy()
         return scores
 
     def save(self, folder: Path) -> None:
         """Write WEIGHTS and DESCRIPTION into `folder`, which is created."""
         folder.mkdir(parents=True, exist_ok=True)
         tensors = {f"model.{name}": value.cpu().contiguous() for name, value in self.model.state_dict().items()}
-        tensors["mean"] = torch.from_numpy(self.standardisation.mean)
-        tensors["scale"] = torch.from_numpy(self.standardisation.scale)
+        tensors["mean"] = torch.from_numpy(self.inputs.standardisation.mean)
+        tensors["scale"] = torch.from_numpy(self.inputs.standardisation.scale)
         save_file(tensors, folder / WEIGHTS)
-        text = json.dumps(self.shape.model_dump(mode="json"), indent=1, sort_keys=True)
+        text = json.dumps(self.shape.model_dump(mode="json", exclude_none=True), indent=1, sort_keys=True)
         (folder / DESCRIPTION).write_text(text + "\n", encoding="utf-8")
 
     @staticmethod
@@ -81,20 +96,17 @@ class TrainedRanker:
             tensors = load_file(folder / WEIGHTS)
         except (OSError, SafetensorError) as error:
             raise BundleError(f"Ranker weights {str(folder / WEIGHTS)!r} cannot be read: {error}.") from None
-        standardisation = Standardisation(
-            names=shape.names,
-            mean=tensors.pop("mean", torch.empty(0)).numpy(),
-            scale=tensors.pop("scale", torch.empty(0)).numpy(),
-            indicator=np.asarray(shape.indicator, dtype=np.int64),
-        )
-        if not len(standardisation.mean) == len(standardisation.scale) == len(shape.names):
-            raise BundleError(f"Ranker {str(folder)!r}: mean and scale do not have {len(shape.names)} values each.")
-        model = Ranker(standardisation.inputs, shape.hidden, shape.cross, shape.dropout)
+        inputs = _inputs(shape, tensors.pop("mean", torch.empty(0)), tensors.pop("scale", torch.empty(0)), folder)
+        try:
+            width = inputs.width
+        except (IndexError, ValueError) as error:
+            raise BundleError(f"Ranker {str(folder)!r}: the operations do not fit their features: {error}") from None
+        model = Ranker(width, shape.hidden, shape.cross, shape.dropout)
         try:
             model.load_state_dict({name.removeprefix("model."): value for name, value in tensors.items()})
         except RuntimeError as error:
             raise BundleError(f"Ranker {str(folder)!r}: the weights do not fit the description: {error}") from None
-        return TrainedRanker(shape=shape, standardisation=standardisation, model=model.eval())
+        return TrainedRanker(shape=shape, inputs=inputs, model=model.eval())
 
 
 def _shape(path: Path) -> Shape:
@@ -106,6 +118,28 @@ def _shape(path: Path) -> Shape:
         raise BundleError(
             f"Ranker {str(path)!r} has format {shape.format}, this version reads {FORMAT}: train it anew."
         )
-    if any(not 0 <= column < len(shape.names) for column in shape.indicator):
-        raise BundleError(f"Ranker {str(path)!r}: an indicator points at no feature.")
+    plain = range(len(shape.names)) if shape.plain is None else shape.plain
+    columns = [*plain, *(column for block in shape.blocks or () for column in block.columns)]
+    if any(not 0 <= column < len(plain) for column in shape.indicator) or any(
+        not 0 <= column < len(shape.names) for column in columns
+    ):
+        raise BundleError(f"Ranker {str(path)!r}: an indicator or an operation points at no feature.")
     return shape
+
+
+def _inputs(shape: Shape, mean: torch.Tensor, scale: torch.Tensor, folder: Path) -> Inputs:
+    plain = tuple(range(len(shape.names))) if shape.plain is None else shape.plain
+    if not len(mean) == len(scale) == len(plain):
+        raise BundleError(f"Ranker {str(folder)!r}: mean and scale do not have {len(plain)} values each.")
+    standardisation = Standardisation(
+        names=tuple(shape.names[place] for place in plain),
+        mean=mean.numpy(),
+        scale=scale.numpy(),
+        indicator=np.asarray(shape.indicator, dtype=np.int64),
+    )
+    return Inputs(
+        names=shape.names,
+        plain=np.asarray(plain, dtype=np.int64),
+        standardisation=standardisation,
+        blocks=shape.blocks or (),
+    )

@@ -83,9 +83,9 @@ def log_epoch(log: Epoch) -> None:
     mlflow.log_metrics({k: v for k, v in figures.items() if v == v and k != "epoch"}, step=log.epoch)
 
 
-def log_plot(name: str, draw: Callable[[Axes], None]) -> None:
-    """Draw into one pair of axes and keep the picture as `plots/NAME.png` of the active run."""
-    figure = Figure(figsize=(7, 4), layout="constrained")
+def log_plot(name: str, draw: Callable[[Axes], None], height: float = 4) -> None:
+    """Draw into one pair of axes, `height` inches high, and keep it as `plots/NAME.png` of the active run."""
+    figure = Figure(figsize=(7, height), layout="constrained")
     draw(figure.subplots())
     mlflow.log_figure(figure, f"plots/{name}.png")
 

@@ -10,10 +10,12 @@ import numpy as np
 import pyarrow as pa
 
 from recsys.candidates.ragged import Ragged
+from recsys.config import SelectionSettings
 from recsys.monitor.bootstrap import Interval
 from recsys.monitor.report import write_report
 from recsys.monitor.report_data import Bots, Curve, QueryTotals, Range, Recommended, ReportData, Sample, StageLine
 from recsys.monitor.timesplit import Requests, finish, partial
+from recsys.ranking.selected import Measured, Selected
 
 
 def metrics(versus: str, seed: int) -> pa.Table:
@@ -90,6 +92,23 @@ def stages() -> tuple[StageLine, ...]:
     )
 
 
+def selection() -> Selected:
+    features = (
+        Measured(
+            feature="view_count_7d",
+            partner="engaged_count_7d",
+            correlation=0.99,
+            mutual_information=0.0001,
+            chi2=19.2,
+            p_value=0.32,
+            reason="rank correlation 0.990 with engaged_count_7d",
+        ),
+        Measured(feature="engaged_count_7d", partner="view_count_7d", correlation=0.99, importance=0.0007),
+        Measured(feature="pair_similarity", mutual_information=0.028, chi2=2345.6, p_value=0.0, importance=0.069),
+    )
+    return Selected(settings=SelectionSettings(by=("correlation", "importance")), features=features)
+
+
 def data() -> ReportData:
     return ReportData(
         source="simulate",
@@ -109,6 +128,7 @@ def data() -> ReportData:
         streaming=metrics("rolling popularity", 4),
         scores={"Ranker AUC, newest slice": Interval(0.751, 0.744, 0.758)},
         curves=curves(),
+        selection=selection(),
         realism=(
             Range(name="Gini coefficient of item popularity", value=0.79, low=0.663, high=0.949),
             Range(name="Mean session length", value=4.1, low=2.85, high=11.66),

@@ -10,14 +10,16 @@ from typing import Any
 
 import pytest
 
+from recsys.config import SelectionSettings
 from recsys.monitor.bootstrap import Interval
 from recsys.monitor.measure import RECOMMENDER
 from recsys.monitor.report import count, figure, percent, render, write_report
 from recsys.monitor.report_data import Bots, Curve, QueryTotals, Range, Recommended, Sample, StageLine
 from recsys.monitor.timesplit import ALL, RESULT
+from recsys.ranking.selected import Selected
 from tests.monitor import sample
 
-SECTIONS = ("run", "metrics", "training", "simulator", "samples", "flow")
+SECTIONS = ("run", "metrics", "training", "features", "simulator", "samples", "flow")
 VOID = {"meta", "br", "link", "img", "hr", "input"}
 HARM = "<script>alert('&\"')</script>"
 
@@ -89,6 +91,7 @@ def page(html: str) -> Page:
 def empty() -> Any:
     bare = RESULT.empty_table()
     nothing: dict[str, Any] = {"facts": {}, "batches": (), "reasons": {}, "metrics": bare, "streaming": None}
+    nothing |= {"selection": None}
     nothing |= {"scores": {}, "curves": (), "realism": (), "bots": None, "samples": (), "versions": {}, "flow": ()}
     return replace(sample.data(), **nothing)
 
@@ -128,6 +131,7 @@ FILLED = sample.data()
     ("field", "sections", "word"),
     [
         ("metrics", {"metrics"}, "Lists made before the day"),
+        ("selection", {"features"}, "Features left out: 1"),
         ("curves", {"training"}, "Encoder"),
         ("realism", {"simulator"}, "Gini coefficient"),
         ("bots", {"simulator"}, "users were set aside"),
@@ -175,6 +179,18 @@ def test_every_row_is_accounted_for_on_the_page() -> None:
     assert found.row("q") == ["3", "1,000,100", "1,000,000", "50", "43", "7"]
     assert [row[0] for row in found.rows[-2:]] == ["malformed", "late"]  # most frequent first
     assert found.row("malformed") == ["40"]
+
+
+def test_features_that_went_come_first_with_their_reason() -> None:
+    found = Page(render(replace(empty(), selection=sample.selection())))
+    assert found.row("view_count_7d")[:4] == ["rank correlation 0.990 with engaged_count_7d", "–", "0.0001", "0.32"]
+    assert found.row("pair_similarity")[:4] == ["stays", "0.069", "0.028", "0"]
+    assert [row[0] for row in found.rows[1:]] == ["view_count_7d", "engaged_count_7d", "pair_similarity"]
+    only = Selected(settings=SelectionSettings(by=("chi2",), apply=False), features=sample.selection().features)
+    assert (
+        "Features left out: 0; the selection was only to report, else 1."
+        in Page(render(replace(empty(), selection=only))).text
+    )
 
 
 def test_ranges_say_where_the_value_lies() -> None:

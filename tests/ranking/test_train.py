@@ -83,8 +83,8 @@ def test_a_warm_start_keeps_the_scaling_and_follows_what_is_new() -> None:
     ranker, logs = train_ranker(examples(1, flip=-1.0), SMALL, 1, NAMES, start=start)
     assert [log.epoch for log in logs] == [0, 1, 2]
     assert logs[2].validation_logloss < logs[0].validation_logloss
-    assert ranker.standardisation is not start.standardisation
-    np.testing.assert_array_equal(ranker.standardisation.mean, start.standardisation.mean)
+    assert ranker.inputs is not start.inputs
+    np.testing.assert_array_equal(ranker.inputs.standardisation.mean, start.inputs.standardisation.mean)
     np.testing.assert_array_equal(start.score(examples(0).x), old)  # the start itself is untouched
 
 

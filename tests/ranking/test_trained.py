@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -6,9 +8,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from recsys.config import Operation
 from recsys.errors import BundleError
+from recsys.ranking.fit import fit_inputs
 from recsys.ranking.model import Ranker
-from recsys.ranking.standardise import fit
 from recsys.ranking.trained import DESCRIPTION, WEIGHTS, Shape, TrainedRanker
 
 
@@ -16,12 +19,12 @@ from recsys.ranking.trained import DESCRIPTION, WEIGHTS, Shape, TrainedRanker
 def ranker() -> TrainedRanker:
     x = np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32)
     x[:10, 1] = np.nan
-    standardisation = fit(x, ("a", "b", "c"))
+    inputs = fit_inputs(x, ("a", "b", "c"))
     torch.manual_seed(0)
-    model = Ranker(standardisation.inputs, (4,), 1, 0.1)
-    model(torch.from_numpy(standardisation.apply(x)))
+    model = Ranker(inputs.width, (4,), 1, 0.1)
+    model(torch.from_numpy(inputs.apply(x)))
     shape = Shape(names=("a", "b", "c"), indicator=(1,), hidden=(4,), cross=1, dropout=0.1)
-    return TrainedRanker(shape=shape, standardisation=standardisation, model=model.eval())
+    return TrainedRanker(shape=shape, inputs=inputs, model=model.eval())
 
 
 def test_a_saved_ranker_scores_the_same(ranker: TrainedRanker, tmp_path: Path) -> None:
@@ -34,6 +37,58 @@ def test_a_saved_ranker_scores_the_same(ranker: TrainedRanker, tmp_path: Path) -
     assert ranker.score(x).dtype == np.float32
     assert ((ranker.score(x) > 0) & (ranker.score(x) < 1)).all()
     assert sorted(p.name for p in (tmp_path / "r").iterdir()) == [DESCRIPTION, WEIGHTS]
+    # Without operations nothing is written that earlier releases did not write, nor asked for that they did not.
+    told = json.loads((tmp_path / "r" / DESCRIPTION).read_text())
+    assert set(told) == {"format", "names", "indicator", "hidden", "cross", "dropout"}
+
+
+def test_operations_are_stored_with_the_ranker(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(60, 3)).astype(np.float32)
+    operations = tuple(
+        Operation.model_validate(operation)
+        for operation in (
+            {"feature": "b", "do": [{"bucketise": 3}, "one_hot"]},
+            {"cross": ["a", "c"], "bins": 2},
+            {"weigh": {"a": 0.1, "c": 1 / 3}, "do": ["standardise"]},
+        )
+    )
+    inputs = fit_inputs(x, ("a", "b", "c"), operations)
+    torch.manual_seed(0)
+    shape = Shape(
+        names=("a", "b", "c"),
+        indicator=(),
+        plain=(0, 2),
+        blocks=inputs.blocks,
+        operations=operations,
+        hidden=(4,),
+        cross=1,
+        dropout=0.1,
+    )
+    made = TrainedRanker(shape=shape, inputs=inputs, model=Ranker(inputs.width, (4,), 1, 0.1).eval())
+    made.save(tmp_path)
+    again = TrainedRanker.load(tmp_path)
+    assert again.shape == shape
+    assert again.inputs.apply(x).tobytes() == inputs.apply(x).tobytes()
+    assert again.score(x).tobytes() == made.score(x).tobytes()
+    np.testing.assert_allclose(1 / (1 + np.exp(-made.logits(x))), made.score(x), atol=1e-6)
+    path = tmp_path / DESCRIPTION
+    told = json.loads(path.read_text())
+    for columns, says in (([3], "an operation points at no feature"), ([0, 1], "do not fit their features")):
+        told["blocks"][0]["columns"] = columns
+        path.write_text(json.dumps(told))
+        with pytest.raises(BundleError, match=says):
+            TrainedRanker.load(tmp_path)
+
+
+def test_a_stored_ranker_needs_no_scikit_learn(ranker: TrainedRanker, tmp_path: Path) -> None:
+    ranker.save(tmp_path)
+    code = (
+        "import sys\nsys.modules['sklearn'] = None\n"  # importing it raises ImportError
+        "from pathlib import Path\nimport numpy as np\nfrom recsys.ranking.trained import TrainedRanker\n"
+        f"print(TrainedRanker.load(Path({str(tmp_path)!r})).score(np.zeros((1, 3), dtype=np.float32)).shape)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout == "(1,)\n", done.stderr
 
 
 def test_no_rows_give_no_scores(ranker: TrainedRanker) -> None:

@@ -57,9 +57,7 @@ def test_parts_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="encoder knows behaviours"):
         save(tmp_path / "b", encoder(1), ranker(1), snapshot(), fewer, {})
     odd = ranker(1)
-    odd = type(odd)(
-        shape=odd.shape.model_copy(update={"names": ("odd",)}), standardisation=odd.standardisation, model=odd.model
-    )
+    odd = type(odd)(shape=odd.shape.model_copy(update={"names": ("odd",)}), inputs=odd.inputs, model=odd.model)
     with pytest.raises(BundleError, match="train the ranker anew"):
         save(tmp_path / "b", encoder(1), odd, snapshot(), SETTINGS, {})
     assert not (tmp_path / "b").exists()
