@@ -55,6 +55,10 @@ PARITY = Table(
         column("mismatch", "bigint", "rows with two values that differ"),
         column("missing", "bigint", "rows where only the value computed anew is known"),
         column("extra", "bigint", "rows where only the stored value is known"),
+        *(
+            column(f"{kind}_rate", "double", f"{kind} as a share of the compared rows; NULL: none was compared")
+            for kind in ("mismatch", "missing", "extra")
+        ),
         *COMMIT,
     ),
 )

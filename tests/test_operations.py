@@ -4,6 +4,7 @@ import pytest
 
 from recsys.config import RankerSettings, Step, load, parse
 from recsys.errors import ConfigError
+from recsys.operations import ONE_HOT
 
 SHORT = {
     "operations": [
@@ -21,7 +22,7 @@ def test_steps_are_names_or_names_with_a_value() -> None:
         ("log", None),
         ("impute", "median"),
         ("bucketise", 4),
-        ("one_hot", 32),
+        ("one_hot", ONE_HOT),
     ]
     assert (first.kind, first.names) == ("feature", ("a",))
     assert (second.kind, second.names) == ("concatenate", ("b", "c"))

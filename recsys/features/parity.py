@@ -23,6 +23,7 @@ BUCKETS = 1_000_000
 RELATIVE, ABSOLUTE = 1e-9, 1e-12  # what doubles of the same numbers may differ by
 HOURS = 2  # hours of the day whose item features are computed anew
 STORED, ANEW = "stored", "anew"
+KINDS = ("mismatch", "missing", "extra")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +37,11 @@ class Compared:
     mismatch: int  # both have a value and it differs
     missing: int  # only the value computed anew is there
     extra: int  # only the stored one is
+
+    @property
+    def rates(self) -> dict[str, float]:
+        """Each of KINDS as a share of the compared rows; empty where none was compared."""
+        return {kind: getattr(self, kind) / self.rows for kind in KINDS} if self.rows else {}
 
 
 def compare(warehouse: Warehouse, settings: Settings, day: date) -> list[Compared]:
@@ -52,12 +58,14 @@ def compare(warehouse: Warehouse, settings: Settings, day: date) -> list[Compare
 
 
 def write(warehouse: Warehouse, day: date, found: Sequence[Compared]) -> None:
-    """Append a row a feature to `parity`."""
+    """Append a row a feature to `parity`, counts and rates."""
     started, commit = datetime.now(timezone.utc), warehouse.next_batch(JOB)
-    counts = [(c.rows, c.stale, c.mismatch, c.missing, c.extra) for c in found]
-    keys = [(day, c.table, c.feature) for c in found]
-    rows = [(*key, *count, commit.epoch, commit.batch) for key, count in zip(keys, counts, strict=True)]
-    version = warehouse.write(PARITY, warehouse.spark.createDataFrame(rows, PARITY.ddl), commit)
+    rows = [
+        (day, c.table, c.feature, c.rows, c.stale, c.mismatch, c.missing, c.extra, *map(c.rates.get, KINDS))
+        for c in found
+    ]
+    frame = warehouse.spark.createDataFrame([(*row, commit.epoch, commit.batch) for row in rows], PARITY.ddl)
+    version = warehouse.write(PARITY, frame, commit)
     warehouse.finish(commit, {PARITY.name: version}, started)
 
 

@@ -10,7 +10,7 @@ from datetime import date
 import mlflow
 
 from recsys.config import Settings
-from recsys.features.parity import Compared
+from recsys.features.parity import KINDS, Compared
 from recsys.io import View
 from recsys.log import event
 from recsys.registry import tracking
@@ -18,17 +18,11 @@ from recsys.tables import EVENTS, ITEM_FEATURES, USER_PROFILES
 
 MODEL = "parity"
 log = logging.getLogger(__name__)
-KINDS = ("mismatch", "missing", "extra")
 
 
 def rates(found: Sequence[Compared]) -> dict[str, float]:
     """`KIND/TABLE/FEATURE` -> share of the compared rows; nothing where none was compared."""
-    return {
-        f"{kind}/{one.table}/{one.feature}": getattr(one, kind) / one.rows
-        for one in found
-        if one.rows
-        for kind in KINDS
-    }
+    return {f"{kind}/{one.table}/{one.feature}": rate for one in found for kind, rate in one.rates.items()}
 
 
 def publish(settings: Settings, view: View, day: date, found: Sequence[Compared]) -> None:

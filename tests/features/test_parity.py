@@ -73,7 +73,7 @@ def differing(found: Sequence[Compared]) -> dict[str, tuple[int, int, int]]:
 
 
 def test_what_was_computed_does_not_differ(warehouse: Warehouse) -> None:
-    from recsys.features.parity import compare, write
+    from recsys.features.parity import Compared, compare, write
 
     found = compare(warehouse, SETTINGS, FIRST)
     assert differing(found) == {}
@@ -81,10 +81,15 @@ def test_what_was_computed_does_not_differ(warehouse: Warehouse) -> None:
     assert tuple(told) == names(USER_FEATURES + ITEM_FEATURES)
     assert (told["view_count_1d"].rows, told["view_count_1d"].stale) == (1, 0)
     assert told["item_engaged_count_1d"].rows > 3
-    write(warehouse, FIRST, found)
-    rows = warehouse.view().latest(PARITY).collect()
-    assert len(rows) == len(found)
-    assert {(row["day"], row["mismatch"]) for row in rows} == {(FIRST, 0)}
+    made_up = {"table": "t", "stale": 0, "missing": 0, "extra": 2}
+    differs, nothing = (Compared(feature=str(rows), rows=rows, mismatch=1, **made_up) for rows in (4, 0))  # type: ignore[arg-type]
+    write(warehouse, FIRST, [*found, differs, nothing])
+    rows = {row["feature"]: row for row in warehouse.view().latest(PARITY).collect()}
+    assert len(rows) == len(found) + 2
+    assert [rows["4"][f"{kind}_rate"] for kind in ("mismatch", "missing", "extra")] == [0.25, 0, 0.5]
+    assert [rows["0"][f"{kind}_rate"] for kind in ("mismatch", "missing", "extra")] == [None, None, None]
+    own = [rows[one.feature] for one in found]
+    assert {(row["day"], row["mismatch"], row["mismatch_rate"]) for row in own} == {(FIRST, 0, 0)}
 
 
 def test_tampered_values_are_counted_by_kind(warehouse: Warehouse) -> None:

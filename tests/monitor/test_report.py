@@ -10,13 +10,11 @@ from typing import Any
 
 import pytest
 
-from recsys.config import SelectionSettings
 from recsys.monitor.bootstrap import Interval
 from recsys.monitor.measure import RECOMMENDER
 from recsys.monitor.report import count, figure, percent, render, write_report
 from recsys.monitor.report_data import Bots, Curve, QueryTotals, Range, Recommended, Sample, StageLine
 from recsys.monitor.timesplit import ALL, RESULT
-from recsys.ranking.selected import Selected
 from tests.monitor import sample
 
 SECTIONS = ("run", "metrics", "training", "features", "simulator", "samples", "flow")
@@ -179,18 +177,6 @@ def test_every_row_is_accounted_for_on_the_page() -> None:
     assert found.row("q") == ["3", "1,000,100", "1,000,000", "50", "43", "7"]
     assert [row[0] for row in found.rows[-2:]] == ["malformed", "late"]  # most frequent first
     assert found.row("malformed") == ["40"]
-
-
-def test_features_that_went_come_first_with_their_reason() -> None:
-    found = Page(render(replace(empty(), selection=sample.selection())))
-    assert found.row("view_count_7d")[:4] == ["rank correlation 0.990 with engaged_count_7d", "–", "0.0001", "0.32"]
-    assert found.row("pair_similarity")[:4] == ["stays", "0.069", "0.028", "0"]
-    assert [row[0] for row in found.rows[1:]] == ["view_count_7d", "engaged_count_7d", "pair_similarity"]
-    only = Selected(settings=SelectionSettings(by=("chi2",), apply=False), features=sample.selection().features)
-    assert (
-        "Features left out: 0; the selection was only to report, else 1."
-        in Page(render(replace(empty(), selection=only))).text
-    )
 
 
 def test_ranges_say_where_the_value_lies() -> None:

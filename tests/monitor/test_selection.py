@@ -2,15 +2,19 @@
 
 import csv
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import mlflow
 import pytest
 
 from recsys.config import SelectionSettings, Settings
+from recsys.monitor.report import render
 from recsys.monitor.selection import bars, largest, log_selection, measured, table
 from recsys.ranking.selected import Measured, Selected
 from recsys.registry import tracking
+from tests.monitor import sample
+from tests.monitor.test_report import Page, empty
 
 FOUND = Selected(
     settings=SelectionSettings(by=("correlation",), drop=("d",)),
@@ -48,3 +52,15 @@ def test_a_run_keeps_table_and_plots(tmp_path: Path, monkeypatch: pytest.MonkeyP
     plots = sorted(path.name for path in (folder / "plots").iterdir())
     assert plots == ["selection_importance.png", "selection_mutual_information.png"]
     assert mlflow.get_run(run).data.metrics["features_left_out"] == 2
+
+
+def test_features_that_went_come_first_with_their_reason() -> None:
+    found = Page(render(replace(empty(), selection=sample.selection())))
+    assert found.row("view_count_7d")[:4] == ["rank correlation 0.990 with engaged_count_7d", "–", "0.0001", "0.32"]
+    assert found.row("pair_similarity")[:4] == ["stays", "0.069", "0.028", "0"]
+    assert [row[0] for row in found.rows[1:]] == ["view_count_7d", "engaged_count_7d", "pair_similarity"]
+    only = Selected(settings=SelectionSettings(by=("chi2",), apply=False), features=sample.selection().features)
+    assert (
+        "Features left out: 0; the selection was only to report, else 1."
+        in Page(render(replace(empty(), selection=only))).text
+    )

@@ -1,5 +1,8 @@
 """What the features at hand allow."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from recsys.config import Settings, load
@@ -56,6 +59,18 @@ def test_what_can_be_applied_is_accepted(operations: str) -> None:
 def test_what_cannot_is_refused(operations: str, says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         check_operations(declared(operations))
+
+
+def test_the_examples_of_the_page_can_be_applied(tmp_path: Path) -> None:
+    page = Path(__file__).resolve().parents[2] / "docs" / "operations.md"
+    blocks = re.findall(r"```yaml\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
+    assert len(blocks) == 2
+    for number, text in enumerate(blocks):
+        (tmp_path / f"{number}.yaml").write_text(text, "utf-8")
+    settings = load([str(tmp_path / f"{number}.yaml") for number in range(2)], env={})
+    check_operations(settings)
+    assert len(settings.ranker.operations) == 6
+    assert settings.ranker.selection.by == ("correlation", "importance")
 
 
 def test_features_left_out_by_hand_exist_and_are_used_nowhere() -> None:

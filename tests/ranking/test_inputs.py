@@ -6,6 +6,7 @@ from recsys.errors import BundleError
 from recsys.features.history import F32
 from recsys.ranking import standardise
 from recsys.ranking.fit import fit_inputs
+from recsys.ranking.inputs import Inputs
 
 NAMES = ("a", "b", "c")
 
@@ -21,6 +22,8 @@ def test_without_operations_it_is_the_default_treatment_to_the_bit() -> None:
     assert inputs.apply(some(1)).tobytes() == default.apply(some(1)).tobytes()
     assert inputs.width == default.inputs == 4
     assert inputs.read.all()
+    same = Inputs(names=NAMES, plain=np.arange(3), standardisation=default)
+    assert same.apply(some(1)).tobytes() == default.apply(some(1)).tobytes()
 
 
 def test_operations_take_the_place_of_the_default_or_come_beside_it() -> None:
