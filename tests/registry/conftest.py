@@ -15,7 +15,7 @@ import pyarrow as pa
 import pytest
 import torch
 
-from recsys.config import EncoderSettings, FeatureSettings, RankerSettings, Settings, TopNSettings
+from recsys.config import EncoderSettings, FeatureSettings, Operation, RankerSettings, Settings, TopNSettings
 from recsys.encoder.model import Encoder
 from recsys.encoder.trained import TrainedEncoder
 from recsys.encoder.vocabulary import Vocabulary
@@ -51,12 +51,12 @@ def encoder(seed: int) -> TrainedEncoder:
     )
 
 
-def ranker(seed: int) -> TrainedRanker:
+def ranker(seed: int, operations: tuple[Operation, ...] = ()) -> TrainedRanker:
     random = np.random.default_rng(seed)
     x = random.normal(size=(200, len(feature_names(FeatureSettings())))).astype(np.float32)
     y = (random.random(200) < 0.5).astype(np.float32)
     request = np.arange(200) // 4
-    settings = RankerSettings(hidden=(4,), epochs=1, batch=64)
+    settings = RankerSettings(hidden=(4,), epochs=1, batch=64, operations=operations)
     zero = np.zeros(len(y), dtype=np.float32)
     examples = Examples(x=x, y=y, request=request, at=request * 1000, user=request, offset=zero)
     return train_ranker(examples, settings, seed, feature_names(FeatureSettings()))[0]

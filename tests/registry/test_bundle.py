@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recsys.config import Settings
+from recsys.config import Operation, Settings
 from recsys.errors import BundleError
 from recsys.features.history import Histories
 from recsys.registry.bundle import load, save
@@ -37,6 +37,22 @@ def test_a_loaded_bundle_recommends_the_same(make_bundle: MakeBundle, tmp_path: 
     assert one.items.values.tolist() == two.items.values.tolist()
     np.testing.assert_array_equal(one.score, two.score)
     assert not {1, 2, 7} & set(one.items.values.tolist())  # seen, seen, out of stock
+
+
+def test_a_bundle_carries_its_operations(tmp_path: Path) -> None:
+    operations = tuple(
+        Operation.model_validate(operation)
+        for operation in (
+            {"feature": "item_price_minor", "do": [{"bucketise": 4}, "one_hot"]},
+            {"cross": ["view_count_1h", "pair_similarity"], "bins": 2},
+        )
+    )
+    made = save(tmp_path / "b", encoder(1), ranker(1, operations), snapshot(), SETTINGS, {})
+    loaded = load(tmp_path / "b")
+    assert loaded.ranker.shape.operations == operations
+    one, two = (b.recommend(history(1, 2), SNAPSHOT_AT) for b in (made, loaded))
+    assert one.items.values.tolist() == two.items.values.tolist()
+    np.testing.assert_array_equal(one.score, two.score)
 
 
 def test_more_items_than_candidates_can_be_asked_for(make_bundle: MakeBundle, tmp_path: Path) -> None:
