@@ -91,6 +91,7 @@ def draw_bars(axes: Axes, panel: Bars) -> None:
     axes.set_ylim(len(panel.lines) - 0.4, -0.6)
     axes.set_title(panel.title)
     axes.xaxis.set_major_locator(MaxNLocator(4))
+    axes.set_axisbelow(True)
     axes.grid(axis="x")
     axes.spines["left"].set_visible(False)
 
