@@ -19,6 +19,7 @@ from pydantic_core import ErrorDetails
 from recsys.errors import ConfigError, nearest
 from recsys.operations import Operation, SelectionSettings, Step
 from recsys.section import Section
+from recsys.serving_settings import ServingSettings
 from recsys.settings import (
     BEHAVIOURS,
     Behaviour,
@@ -27,7 +28,6 @@ from recsys.settings import (
     FeatureSettings,
     RankerSettings,
     RegistrySettings,
-    ServingSettings,
     Settings,
     StreamSettings,
     TopNSettings,
