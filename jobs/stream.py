@@ -15,7 +15,7 @@ from recsys.features import stream
 from recsys.features.definitions import profiles_table
 from recsys.job import Context, Job, run
 from recsys.registry.stream import following
-from recsys.tables import BATCHES, EVENTS, ITEM_TILES, REJECTED_EVENTS
+from recsys.tables import BATCHES, EVENTS, REJECTED_EVENTS, tiles_table
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,7 +32,8 @@ def main(context: Context) -> None:
     settings, warehouse, trigger = context.settings, context.warehouse, context.arguments.trigger
     root = settings.checkpoints
     queries.log_progress(context.spark)
-    for table in (EVENTS, REJECTED_EVENTS, ITEM_TILES, profiles_table(settings.features), BATCHES):
+    tiles = tiles_table(settings.features.users_of_items())
+    for table in (EVENTS, REJECTED_EVENTS, tiles, profiles_table(settings.features), BATCHES):
         warehouse.create(table)  # before two queries side by side could both create one
     profiles = queries.checkpoint(warehouse, root, stream.QUERY, context.arguments.rebuild)
     queries.agree(context.spark, profiles, stream.rests_on(settings))

@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from recsys.days import microseconds
 from recsys.errors import ConfigError
+from recsys.item_declaration import ItemFeature
 from recsys.operations import Operation, SelectionSettings
 from recsys.section import Section
 from recsys.serving_settings import ServingSettings
@@ -102,6 +103,11 @@ class FeatureSettings(Section):
     bot_median_gap_s: float = Field(2.0, ge=0, description="a median gap below this over many behaviours marks a bot")
     bot_min_events: int = Field(50, ge=2, description="behaviours below which the gap rule is silent")
     user: tuple[UserFeature, ...] = Field((), description="further features of users: docs/features.md")
+    item: tuple[ItemFeature, ...] = Field((), description="further features of items: docs/features.md")
+
+    def users_of_items(self) -> bool:
+        """Whether a feature asks for the users of items, whose sketches the tiles then hold."""
+        return any(feature.operation == "distinct_users" for feature in self.item)
 
 
 class EncoderSettings(Section):

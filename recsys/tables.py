@@ -118,6 +118,20 @@ ITEM_TILES = Table(
     ),
 )
 
+SKETCH_LG_K = 12
+SKETCH_ERROR = "relative standard error 1.6%"  # 1.04 / sqrt(2 ** SKETCH_LG_K): Flajolet et al. 2007, HyperLogLog
+USERS_SKETCH = column(
+    "users",
+    "binary",
+    f"HyperLogLog sketch (DataSketches, lgK {SKETCH_LG_K}) of the known users; NULL: no feature asked for it then",
+)
+
+
+def tiles_table(users: bool) -> Table:
+    """`item_tiles`, with sketches of users where a feature asks for them."""
+    return ITEM_TILES.extended((USERS_SKETCH,) if users else ())
+
+
 ITEM_FEATURES = Table(
     name="item_features",
     row="an item's features at the start of an hour; the features package adds its columns",

@@ -17,6 +17,7 @@ FOUNDATIONS: tuple[str, ...] = (
     "section",
     "serving_settings",
     "operations",
+    "item_declaration",
     "settings",
     "config",
     "schema",
@@ -31,7 +32,17 @@ FOUNDATIONS: tuple[str, ...] = (
 FOUNDATIONS += ("paths", "archive", "queries", "flow")
 TENSOR = ("features", "content", "encoder", "candidates", "ranking", "topn", "registry", "serving")
 ORDER = (*FOUNDATIONS, "events", "simulate", *TENSOR, "monitor", "job", "nightly", "demo")
-SPARK_MODULES = {"spark", "stream", "job", "dataset", "backfill", "snapshots", "listed", "parity"}  # may import pyspark
+SPARK_MODULES = {
+    "spark",
+    "stream",
+    "job",
+    "dataset",
+    "backfill",
+    "snapshots",
+    "listed",
+    "parity",
+    "cells",
+}  # may import pyspark
 SPARK = {"pyspark", "delta", "py4j"}
 MODULES = sorted((ROOT / "recsys").rglob("*.py"))
 

@@ -19,7 +19,7 @@ from recsys.events.parse import typed
 from recsys.events.source import open_stream
 from recsys.io import Accounting, Commit, Warehouse, uncompiled
 from recsys.log import event
-from recsys.tables import EVENTS, ITEM_TILES, REJECTED_EVENTS
+from recsys.tables import EVENTS, REJECTED_EVENTS, SKETCH_LG_K, USERS_SKETCH, tiles_table
 
 QUERY = "events"
 MANY_DAYS = 8
@@ -34,6 +34,7 @@ class Ingest:
     epoch: int
     dedupe_days: int
     tile_minutes: int
+    users: bool  # whether the tiles hold sketches of users
     began: datetime | None  # when this epoch's first batch ran; None: it has not
     earlier_rows: bool  # `events` holds rows that this epoch's state has never seen
     tally: Accumulator[Tally]
@@ -63,10 +64,12 @@ class Ingest:
         fresh = self._unknown(rows.where(good), days, started).withColumn("event_date", F.to_date("event_time"))
         if len(days) > MANY_DAYS:  # history: else each task writes a file into each day
             fresh = fresh.repartition("event_date")
-        tiles = item_tiles(fresh, self.tile_minutes, commit)
+        tiles = item_tiles(fresh, self.tile_minutes, commit, self.users)
         if len(days) > MANY_DAYS:
             tiles = tiles.repartition("tile_date")
-        written = {EVENTS: fresh, ITEM_TILES: tiles} | ({REJECTED_EVENTS: rows.where(~good)} if rejected else {})
+        written = {EVENTS: fresh, tiles_table(self.users): tiles}
+        if rejected:
+            written[REJECTED_EVENTS] = rows.where(~good)
         versions = self.warehouse.write_all(written, commit)
         accepted = fresh.count() if self._has_earlier(started) else sum(row["n"] for row in found) - rejected
         counts = balanced(rows_in, accepted, rejected, commit)
@@ -103,8 +106,8 @@ def balanced(rows_in: int, accepted: int, rejected: int, commit: Commit) -> Acco
     return Accounting(rows_in=rows_in, accepted=accepted, duplicate=duplicate, rejected=rejected)
 
 
-def item_tiles(events: DataFrame, minutes: int, commit: Commit) -> DataFrame:
-    """Partial counts and sums by item, behaviour and tile [start, start + minutes)."""
+def item_tiles(events: DataFrame, minutes: int, commit: Commit, users: bool = False) -> DataFrame:
+    """Partial counts and sums by item, behaviour and tile [start, start + minutes); `users`: and sketches of users."""
     pieces = F.coalesce("quantity", F.lit(1))
     tile = F.window("event_time", f"{minutes} minutes").getField("start")
     items = events.where(F.col("item_id").isNotNull())
@@ -112,6 +115,7 @@ def item_tiles(events: DataFrame, minutes: int, commit: Commit) -> DataFrame:
         F.count("*").alias("events"),
         F.sum(pieces).alias("pieces"),
         F.coalesce(F.sum(F.col("price_minor") * pieces), F.lit(0)).alias("revenue_minor"),
+        *([F.hll_sketch_agg("user_id", SKETCH_LG_K).alias(USERS_SKETCH.name)] if users else ()),
     )
     version = {n: uncompiled(F.lit(str(value)), "item_id").cast("bigint") for n, value in commit.columns.items()}
     return sums.withColumns({**version, "tile_date": F.to_date("tile")})
@@ -142,6 +146,7 @@ def ingest_stream(
         epoch=epoch,
         dedupe_days=settings.stream.dedupe_days,
         tile_minutes=settings.stream.tile_minutes,
+        users=settings.features.users_of_items(),
         began=began,
         earlier_rows=epoch > 0 and warehouse.exists(EVENTS),
         tally=tally,

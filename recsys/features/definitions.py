@@ -10,13 +10,15 @@ import json
 from dataclasses import asdict
 
 from recsys import tables
-from recsys.config import FeatureSettings, Settings, UserFeature
+from recsys.config import FeatureSettings, ItemFeature, Settings, UserFeature
 from recsys.errors import ConfigError, nearest
-from recsys.features.feature import SHARE_PRIOR, Feature, count, flag, of_user, real, share, trend, whole
+from recsys.features.feature import Feature, count, flag, of_user, real, whole
+from recsys.features.item_feature import SHARE_PRIOR, check_item_features, of_item
 
 SEMANTICS = 1  # raise it when a computation changes and its declaration does not: older models no longer fit then
 CTR_PRIOR = (1, 20)  # clicks and impressions added to each item: a rate of 0.05 with the weight of 20 impressions
 PRICE_WINDOW = "30d"  # how far back an item's price is compared with earlier ones
+LATER = ("per", "prior")  # parts of a declaration that are hashed where there are any: older hashes stay as they are
 LAST = 10  # newest behaviours that `pair_in_last_10` looks at
 
 
@@ -53,14 +55,18 @@ USER_FEATURES: tuple[Feature, ...] = (
     flag("user", "is_bot", "behaves like a program: too many behaviours in 10 minutes, or gaps too short for a person"),
 )
 
+_OF_ITEMS = (
+    *(ItemFeature(operation="count", window=w) for w in ("1h", "6h", "1d", "7d")),
+    *(ItemFeature(operation="count", behaviour="event", window=w) for w in ("1h", "6h", "1d", "7d")),
+    *(ItemFeature(operation="share", window=w) for w in ("1h", "6h", "1d")),
+    *(ItemFeature(operation="count", behaviour=b, window="7d") for b in ("impression", "click", "cart", "purchase")),
+)
+_TRENDS = (
+    ItemFeature(operation="trend", window="1h", reference="1d"),
+    ItemFeature(operation="trend", window="1d", reference="7d"),
+)
 ITEM_FEATURES: tuple[Feature, ...] = (
-    *(count("item", "engaged", w) for w in ("1h", "6h", "1d", "7d")),
-    *(count("item", "event", w) for w in ("1h", "6h", "1d", "7d")),
-    *(share(w) for w in ("1h", "6h", "1d")),
-    count("item", "impression", "7d"),
-    count("item", "click", "7d"),
-    count("item", "cart", "7d"),
-    count("item", "purchase", "7d"),
+    *map(of_item, _OF_ITEMS),
     whole("item", "revenue", "minor units", "price x quantity over purchases of known price in 7d", "7d"),
     Feature(
         entity="item",
@@ -79,9 +85,8 @@ ITEM_FEATURES: tuple[Feature, ...] = (
         f"ln((list price + 1) / (highest list price from {PRICE_WINDOW} before it took effect + 1)); below 0: reduced",
         PRICE_WINDOW,
     ),
-    real("item", "age_s", "s", "time since the start of the hour with the item's first event"),
-    trend("1h", "1d"),
-    trend("1d", "7d"),
+    real("item", "age_s", "s", "time since the start of the hour with the item's first event; unknown: no event in 7d"),
+    *map(of_item, _TRENDS),
 )
 
 REQUEST_FEATURES: tuple[Feature, ...] = (
@@ -137,19 +142,30 @@ def user_features_of(settings: FeatureSettings) -> tuple[Feature, ...]:
 
     Raises ConfigError: a feature that is there already.
     """
-    added = tuple(map(of_user, settings.user))
-    every = names(USER_FEATURES + added)
+    return _together(USER_FEATURES, tuple(map(of_user, settings.user)), "features.user")
+
+
+def item_features_of(settings: FeatureSettings) -> tuple[Feature, ...]:
+    """The features of items: ITEM_FEATURES and what the settings add.
+
+    Raises ConfigError: a feature that is there already.
+    """
+    return _together(ITEM_FEATURES, tuple(map(of_item, settings.item)), "features.item")
+
+
+def _together(present: tuple[Feature, ...], added: tuple[Feature, ...], key: str) -> tuple[Feature, ...]:
+    every = names(present + added)
     twice = next((name for place, name in enumerate(every) if name in every[:place]), None)
     if twice is not None:
-        raise ConfigError(
-            f"features.user: {twice!r} is declared twice, or is one of the features that are always there."
-        )
-    return USER_FEATURES + added
+        raise ConfigError(f"{key}: {twice!r} is declared twice, or is one of the features that are always there.")
+    return present + added
 
 
 def check_features(settings: Settings) -> None:
-    """ConfigError: a feature of the settings that is there already, or whose behaviour no user's state keeps."""
+    """ConfigError: a feature of the settings that is there already, or that no user's state or no item's tiles keep."""
     user_features_of(settings.features)
+    item_features_of(settings.features)
+    check_item_features(settings)
     for feature in settings.features.user:
         if feature.behaviour and feature.behaviour not in settings.behaviours:
             hint = nearest(feature.behaviour, settings.behaviours)
@@ -163,7 +179,7 @@ def check_features(settings: Settings) -> None:
 
 def all_features(settings: FeatureSettings) -> tuple[Feature, ...]:
     """All inputs of the ranker, in order; `pair_similarity` is last."""
-    return user_features_of(settings) + ITEM_FEATURES + REQUEST_FEATURES + PAIR_FEATURES
+    return user_features_of(settings) + item_features_of(settings) + REQUEST_FEATURES + PAIR_FEATURES
 
 
 def feature_names(settings: FeatureSettings) -> tuple[str, ...]:
@@ -173,7 +189,7 @@ def feature_names(settings: FeatureSettings) -> tuple[str, ...]:
 
 def feature_hash(features: tuple[Feature, ...]) -> str:
     """16 hex digits over what decides the values: declarations without their wording, priors, SEMANTICS."""
-    declared = [{k: v for k, v in asdict(f).items() if k != "meaning"} for f in features]
+    declared = [{k: v for k, v in asdict(f).items() if k != "meaning" and (v or k not in LATER)} for f in features]
     text = json.dumps([SEMANTICS, CTR_PRIOR, SHARE_PRIOR, LAST, declared], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -183,5 +199,6 @@ def profiles_table(settings: FeatureSettings) -> tables.Table:
     return tables.USER_PROFILES.extended(columns(user_features_of(settings)))
 
 
-ITEM_HASH = feature_hash(ITEM_FEATURES)
-ITEM_FEATURES_FULL = tables.ITEM_FEATURES.extended(columns(ITEM_FEATURES))
+def item_features_table(settings: FeatureSettings) -> tables.Table:
+    """`item_features` with a column for each feature of items."""
+    return tables.ITEM_FEATURES.extended(columns(item_features_of(settings)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import get_args
 
-from recsys.config import FeatureSettings, UserFeature
+from recsys.config import FeatureSettings, ItemFeature, UserFeature
 from recsys.features.definitions import (
     ITEM_FEATURES,
     PAIR_FEATURES,
@@ -15,11 +15,17 @@ from recsys.features.definitions import (
     feature_hash,
 )
 from recsys.features.feature import VALUES, Feature
+from recsys.item_declaration import LIFELONG
 from recsys.settings import LONGEST, OF_VALUES, SHORTEST
+from recsys.tables import SKETCH_ERROR
 
 
-def _operations() -> str:
-    return ", ".join(f"`{name}`" for name in get_args(UserFeature.model_fields["operation"].annotation))
+def _operations(of: type[UserFeature | ItemFeature]) -> str:
+    return ", ".join(f"`{name}`" for name in get_args(of.model_fields["operation"].annotation))
+
+
+def _lifelong() -> str:
+    return ", ".join(f"`{name}`" for name in LIFELONG)
 
 
 def _values() -> str:
@@ -42,7 +48,7 @@ Written by `python -m recsys.features.docs > docs/features.md`; do not edit. Def
 - A session ends after a pause longer than `features.session_gap_minutes`.
 - *Unknown* is NULL in Delta and NaN in NumPy; it never means 0. Whole numbers do not depend on the order of events.
 
-## Your own features
+## Your own features of users
 
 `features.user` adds features of users, as columns of `user_profiles` and inputs of the ranker. A name follows from what
 it is: these are `cart_count_3h`, `purchase_price_sum_14d`, `view_decayed_count_2d` and `engaged_trend_1h_7d`.
@@ -58,7 +64,7 @@ features:
 
 | key | what it takes |
 |---|---|
-| `operation` | {_operations()} |
+| `operation` | {_operations(UserFeature)} |
 | `behaviour` | only behaviours of this type, which must be engaged; without it all engaged ones |
 | `value` | of {", ".join(f"`{name}`" for name in OF_VALUES)}: {_values()} |
 | `window` | {SHORTEST} to {LONGEST}, in `m`, `h` or `d`; without it all of the last K |
@@ -67,6 +73,42 @@ features:
 What no state of a user can say exactly is refused before Spark starts: a behaviour that is not engaged, a window out of
 range, a name that is there already. A set of features that changed asks for `jobs/stream.py --rebuild`, and for a new
 model: the present one reads the former set.
+
+## Your own features of items
+
+`features.item` adds features of items, as columns of `item_features` and of the item snapshot, and inputs of the
+ranker. These are `item_view_count_6h`, `item_purchase_spend_sum_14d`, `item_purchase_per_cart_rate_7d`,
+`item_view_trend_1h_7d`, `item_cart_share_1d`, `item_click_decayed_count_7d_1d`, `item_view_distinct_users_1d` and
+`item_purchase_count`.
+
+```yaml
+features:
+  item:
+    - {{operation: count, behaviour: view, window: 6h}}
+    - {{operation: sum, behaviour: purchase, value: spend, window: 14d}}
+    - {{operation: rate, behaviour: purchase, per: cart, prior: [1, 20], window: 7d}}  # (n + 1) / (max(carts, n) + 20)
+    - {{operation: trend, behaviour: view, window: 1h, reference: 7d}}
+    - {{operation: share, behaviour: cart, window: 1d}}
+    - {{operation: decayed_count, behaviour: click, window: 7d, half_life: 1d}}
+    - {{operation: distinct_users, behaviour: view, window: 1d}}  # {SKETCH_ERROR}
+    - {{operation: count, behaviour: purchase}}  # no window: the item's whole life
+```
+
+| key | what it takes |
+|---|---|
+| `operation` | {_operations(ItemFeature)} |
+| `behaviour` | a behaviour, or `event`: all of them, impressions included; without it all engaged ones |
+| `value` | of `sum`: `quantity` or `spend` |
+| `per`, `prior` | of `rate`: what it is divided by; what is added above and below the line, as few events say little |
+| `window` | a multiple of `stream.tile_minutes`, up to `stream.retention_days`; {_lifelong()} do without |
+| `reference` | of `trend`: the longer window |
+| `half_life` | of `decayed_count`: 1h or more |
+
+What tiles cannot say exactly is refused before Spark starts, with the nearest that they can. Days of `item_features`
+that were computed with another set are computed again from `events`, when they are next asked for; no query has to be
+rebuilt. The ranker needs a new model. A window that is no multiple of an hour makes the backfill hold smaller cells, a
+longer one more of them; a feature of the whole life reads all of `events`. Tiles hold sketches of users from the moment
+that a feature asks for them; from older tiles distinct users are unknown, from `events`, which the backfill reads, not.
 """
 SECTIONS = (
     ("User features", "Columns of `user_profiles` and inputs of the ranker.", USER_FEATURES),

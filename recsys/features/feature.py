@@ -12,7 +12,6 @@ Entity = Literal["user", "item", "request", "pair"]
 Default = int | float | bool | None
 Type = Literal["bigint", "double", "boolean"]
 
-SHARE_PRIOR = (0.5, 50.0)  # behaviours of an item and of all: an item without any is likely when all have few
 VALUES = {  # value -> its unit, and what it is in words
     "price": ("minor units", "known price"),
     "quantity": ("pieces", "quantity"),
@@ -37,9 +36,11 @@ class Feature:
     entity: Entity
     operation: str
     of: str = ""  # the behaviours that it concerns
+    per: str = ""  # the behaviours that a rate divides by
+    prior: tuple[float, float] | None = None  # what a rate adds above and below the line
     value: str = ""  # the quantity that it sums, averages, ...
     window: str = ""
-    reference: str = ""  # the longer window of a trend
+    reference: str = ""  # the longer window of a trend, the half-life of an item's decayed count
     unit: str
     type: Type
     default: Default
@@ -49,7 +50,8 @@ class Feature:
     def name(self) -> str:
         """Derived name, such as `view_count_7d`; all but user features carry their entity as a prefix."""
         prefix = "" if self.entity == "user" else self.entity
-        parts = (prefix, self.of, self.value, self.operation, self.window, self.reference)
+        per = self.per and f"per_{self.per}"
+        parts = (prefix, self.of, per, self.value, self.operation, self.window, self.reference)
         return "_".join(part for part in parts if part)
 
 
@@ -112,37 +114,6 @@ def count(entity: Entity, of: str, window: str = "") -> Feature:
         type="bigint",
         default=0,
         meaning=f"number of {what}{f' in {window}' if window else ''}",
-    )
-
-
-def trend(window: str, reference: str) -> Feature:
-    """Whether an item is rising."""
-    return Feature(
-        entity="item",
-        operation="trend",
-        of="engaged",
-        window=window,
-        reference=reference,
-        unit="ratio",
-        type="double",
-        default=1.0,
-        meaning=trend_meaning("engaged", window, reference),
-    )
-
-
-def share(window: str) -> Feature:
-    """An item's share of everyone's behaviours."""
-    good, prior = SHARE_PRIOR
-    return Feature(
-        entity="item",
-        operation="share",
-        of="engaged",
-        window=window,
-        unit="log ratio",
-        type="double",
-        default=None,
-        meaning=f"ln((engaged in {window} + {good}) / (engaged behaviours of all items in {window} + {prior})); "
-        "unknown: no event in 7d",
     )
 
 

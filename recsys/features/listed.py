@@ -6,7 +6,8 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from recsys.events.catalogue import valid_at
-from recsys.features.definitions import ITEM_FEATURES, PRICE_WINDOW
+from recsys.features.definitions import PRICE_WINDOW
+from recsys.features.feature import Feature
 
 PRICES = ("item_price_minor", f"item_price_ratio_{PRICE_WINDOW}")  # of ITEM_FEATURES, those that come from `items`
 
@@ -31,13 +32,13 @@ def priced(items: DataFrame) -> DataFrame:
     return items.join(of_item, "item_id").withColumns(dict(zip(PRICES, (price, ratio), strict=True))).drop("all")
 
 
-def described(rows: DataFrame, items: DataFrame, features: DataFrame) -> DataFrame:
-    """The rows of (item_id, hour) whose item the catalogue lists then: with its span's columns and ITEM_FEATURES.
+def described(rows: DataFrame, items: DataFrame, features: DataFrame, declared: tuple[Feature, ...]) -> DataFrame:
+    """The rows of (item_id, hour) whose item the catalogue lists then: with its span's columns and the features.
 
-    `items` are of tables.ITEMS, `features` of definitions.ITEM_FEATURES_FULL; an item without a row there, as it had no
-    event, has the features' defaults.
+    `items` are of tables.ITEMS, `features` of definitions.item_features_table, with the `declared` ones; an item
+    without a row there, as it had no event, has the features' defaults.
     """
-    counted = features.select("item_id", "hour", *(f.name for f in ITEM_FEATURES if f.name not in PRICES))
+    counted = features.select("item_id", "hour", *(f.name for f in declared if f.name not in PRICES))
     listed = valid_at(rows.join(priced(items), "item_id"), F.col("hour"))
-    filled = {f.name: F.coalesce(f.name, F.lit(f.default)) for f in ITEM_FEATURES if f.default is not None}
+    filled = {f.name: F.coalesce(f.name, F.lit(f.default)) for f in declared if f.default is not None}
     return listed.join(counted, ["item_id", "hour"], "left").withColumns(filled)

@@ -11,12 +11,17 @@ from pyspark.sql import functions as F
 
 from recsys.config import Settings
 from recsys.features.backfill import wanted
-from recsys.features.definitions import ITEM_FEATURES, ITEM_FEATURES_FULL, names, profiles_table, user_features_of
+from recsys.features.definitions import (
+    item_features_of,
+    names,
+    profiles_table,
+    user_features_of,
+)
 from recsys.features.feature import Feature
 from recsys.features.snapshots import history
 from recsys.features.spark import item_features, user_profiles
 from recsys.io import View, Warehouse
-from recsys.tables import EVENTS, ITEMS, PARITY
+from recsys.tables import EVENTS, ITEM_FEATURES, ITEMS, PARITY
 
 JOB = "parity"
 BUCKETS = 1_000_000
@@ -52,7 +57,7 @@ def compare(warehouse: Warehouse, settings: Settings, day: date) -> list[Compare
     """
     view = warehouse.view()
     found = list(_profiles(view, settings, day))
-    if view.has(ITEM_FEATURES_FULL) and not wanted(warehouse, [day]):
+    if view.has(ITEM_FEATURES) and not wanted(warehouse, settings, [day]):
         found += _items(view, settings, day)
     return found
 
@@ -83,11 +88,12 @@ def _items(view: View, settings: Settings, day: date) -> Iterator[Compared]:
     first = datetime(day.year, day.month, day.day, tzinfo=timezone.utc)
     hours = [first + timedelta(hours=(day.toordinal() * 7 + 24 // HOURS * n) % 24) for n in range(HOURS)]
     frame = view.warehouse.spark.createDataFrame([(hour,) for hour in hours], "hour timestamp")
-    past = history(view.read(EVENTS), min(hours), max(hours))
+    declared = item_features_of(settings.features)
+    past = history(view.read(EVENTS), min(hours), max(hours), declared)
     anew = item_features(past, view.read(ITEMS), frame, settings)
-    stored = view.read(ITEM_FEATURES_FULL).where(F.col("day") == F.lit(day)).where(F.col("hour").isin(hours))
-    both = _joined(stored, anew, ["item_id", "hour"], ITEM_FEATURES, F.lit(0))
-    yield from _counted(both, ITEM_FEATURES_FULL.name, ITEM_FEATURES)
+    stored = view.read(ITEM_FEATURES).where(F.col("day") == F.lit(day)).where(F.col("hour").isin(hours))
+    both = _joined(stored, anew, ["item_id", "hour"], declared, F.lit(0))
+    yield from _counted(both, ITEM_FEATURES.name, declared)
 
 
 def _joined(

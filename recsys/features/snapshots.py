@@ -11,20 +11,27 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from recsys.config import Settings
+from recsys.features.definitions import item_features_of
+from recsys.features.feature import Feature
+from recsys.features.item_feature import lifelong, reach
 from recsys.features.spark import item_features, snapshot
 from recsys.io import View
 from recsys.tables import EVENTS, ITEMS
 
-REACH = timedelta(days=7)
 
+def history(events: DataFrame, first: datetime, last: datetime, features: Sequence[Feature]) -> DataFrame:
+    """What the features of hours in [first, last] rest on: their reach of events, and each older item's first event.
 
-def history(events: DataFrame, first: datetime, last: datetime) -> DataFrame:
-    """What the item features of hours in [first, last] rest on: REACH of events, and each older item's first event."""
-    columns = ("item_id", "event_time", "behaviour", "price_minor", "quantity")
-    low: date = (first - REACH - timedelta(days=1)).date()
+    With a feature of the item's whole life: all events before `last`.
+    """
+    columns = ["item_id", "event_time", "behaviour", "price_minor", "quantity", "user_id"]
     past = events.where((F.col("event_date") <= F.lit(last.date())) & (F.col("event_time") < F.lit(last)))
+    if lifelong(features):
+        return past.select(*columns)
+    low: date = (first - timedelta(microseconds=reach(features)) - timedelta(days=1)).date()
     born = past.where(F.col("event_date") < F.lit(low)).groupBy("item_id").agg(F.min("event_time").alias("event_time"))
-    older = born.withColumns({"behaviour": F.lit(""), "price_minor": F.lit(0), "quantity": F.lit(0)})
+    nobody = F.lit(None).cast("string")
+    older = born.withColumns({"behaviour": F.lit(""), "price_minor": F.lit(0), "quantity": F.lit(0), "user_id": nobody})
     return past.where(F.col("event_date") >= F.lit(low)).select(*columns).unionByName(older.select(*columns))
 
 
@@ -37,14 +44,14 @@ def write_snapshots(
     """
     frame = view.warehouse.spark.createDataFrame([(hour,) for hour in hours], "hour timestamp")
     items = view.read(ITEMS)
-    past = history(view.read(EVENTS), hours[0], hours[-1])
+    past = history(view.read(EVENTS), hours[0], hours[-1], item_features_of(settings.features))
     features = item_features(past, items, frame, settings).persist(StorageLevel.MEMORY_AND_DISK)
     written = []
     try:
         for hour in hours:
             path = Path(folder) / f"{hour:%Y-%m-%dT%H}.parquet"
             path.parent.mkdir(parents=True, exist_ok=True)
-            snapshot(features, items, hour).save(path)
+            snapshot(features, items, hour, settings.features).save(path)
             written.append((hour, str(path)))
     finally:
         features.unpersist()

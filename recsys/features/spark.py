@@ -18,14 +18,18 @@ from pyspark.sql import functions as F
 from recsys.config import FeatureSettings, Settings
 from recsys.days import micros
 from recsys.errors import NoDataError
-from recsys.features.definitions import ITEM_FEATURES, ITEM_FEATURES_FULL, user_features_of
+from recsys.features import cells as cells_
+from recsys.features.definitions import columns, item_features_of, item_features_table, user_features_of
+from recsys.features.feature import Feature
 from recsys.features.history import F64, I64, Points, at_end, from_arrow
-from recsys.features.item import Crowd, ItemSnapshot, Tiles, from_table
-from recsys.features.item import item_features as compute_item_features
+from recsys.features.item import ItemSnapshot, from_table
+from recsys.features.item_feature import DISTINCT, lifelong, reach
 from recsys.features.listed import PRICES, described, priced
+from recsys.features.tiles import Tiles, present
+from recsys.features.tiles import item_features as compute_item_features
 from recsys.features.user import user_features
 from recsys.features.windows import Bool, first_after
-from recsys.tables import RECENT_FIELDS
+from recsys.tables import ITEM_FEATURES, RECENT_FIELDS
 
 POINTS = 100_000  # (item, hour) pairs computed at once, which bounds a worker's memory
 UTC_US = pa.timestamp("us", tz="UTC")
@@ -98,94 +102,92 @@ def _add_user_features(
 def item_features(
     history: DataFrame, items: DataFrame, hours: DataFrame, settings: Settings, whole_catalogue: bool = False
 ) -> DataFrame:
-    """The rows of ITEM_FEATURES_FULL for each item and each of `hours` (column `hour`, whole hours).
+    """The rows of item_features_table for each item and each of `hours` (column `hour`, whole hours).
 
     `history` is `events` or `item_tiles` (partial rows are summed), `items` the catalogue. A pair gets a row if the
-    item has an event in the 7 days before the hour or, with `whole_catalogue`, is in the catalogue at the hour. A
-    worker holds its items' hourly counts from 7 days before the first hour to the last, and POINTS results.
+    item has an event in the longest window before the hour or, with `whole_catalogue`, is in the catalogue at the hour.
+    A worker holds its items' cells from that window before the first hour to the last, and POINTS results.
     """
-    hourly = _hourly(history)
+    features = item_features_of(settings.features)
+    rows = cells_.cells(history, features)
     asked = F.broadcast(hours.agg(F.array_sort(F.collect_set("hour")).alias("hours")))
-    inside = F.col("hour") >= F.array_min("hours") - F.expr("INTERVAL 7 DAYS")
-    cell = F.struct("hour", "behaviour", "events", "revenue_minor")
-    engaged = hourly.where(F.col("behaviour").isin(*settings.engaged())).groupBy("hour").agg(F.sum("events").alias("n"))
-    everyone = F.broadcast(engaged.agg(F.array_sort(F.collect_list(F.struct("hour", "n"))).alias("everyone")))
+    near = F.when(cells_.inside(F.array_min("hours"), reach(features)), F.struct("cell", "behaviour", *cells_.SUMS))
+    lists = [F.array_sort(F.collect_list(near))]
+    lists = [cells_.older(reach(features), settings), *lists] if lifelong(features) else lists
     tiles = (
-        hourly.crossJoin(asked)
-        .where(F.col("hour") < F.array_max("hours"))
+        rows.crossJoin(asked)
+        .where(F.col("cell") < F.array_max("hours"))
         .groupBy("item_id")
-        .agg(F.min("hour").alias("first"), F.array_sort(F.collect_list(F.when(inside, cell))).alias("tiles"))
+        .agg(F.date_trunc("hour", F.min("cell")).alias("first"), F.concat(*lists).alias("tiles"))
     )
     spans = (
         priced(items)
         .groupBy("item_id")
         .agg(F.array_sort(F.collect_list(F.struct("valid_from", "valid_to", *PRICES))).alias("spans"))
     )
+    everyone = F.broadcast(cells_.everyone(rows, hours, features, settings))
     joined = tiles.join(spans, "item_id", "full_outer").crossJoin(asked).crossJoin(everyone)
-    task = partial(_item_rows, tuple(settings.behaviours), settings.engaged(), whole_catalogue)
-    return joined.mapInArrow(task, ITEM_FEATURES_FULL.ddl)
+    task = partial(_item_rows, settings, features, whole_catalogue)
+    computed = tuple(f for f in features if f.operation != DISTINCT)
+    table = item_features_table(settings.features)
+    found = joined.mapInArrow(task, ITEM_FEATURES.extended(columns(computed)).ddl)
+    if computed == features:
+        return found
+    users = cells_.distinct_users(rows, asked, features, settings).withColumn("counted", F.lit(True))
+    lacking = [f.name for f in features if f not in computed]
+    counts = {name: F.when(F.col("counted").isNull(), 0).otherwise(F.col(name)) for name in lacking}
+    return found.join(users, ["item_id", "hour"], "left").withColumns(counts).select(*table.names)
 
 
-def _hourly(history: DataFrame) -> DataFrame:
-    if "tile" in history.columns:
-        cells = history.select("item_id", "behaviour", F.col("tile").alias("time"), "events", "revenue_minor")
-    else:
-        revenue = (F.col("price_minor") * F.coalesce("quantity", F.lit(1))).alias("revenue_minor")
-        cells = history.select(
-            "item_id", "behaviour", F.col("event_time").alias("time"), F.lit(1).alias("events"), revenue
-        )
-    return (
-        cells.where("item_id IS NOT NULL")
-        .groupBy("item_id", "behaviour", F.date_trunc("hour", "time").alias("hour"))
-        .agg(F.sum("events").alias("events"), F.coalesce(F.sum("revenue_minor"), F.lit(0)).alias("revenue_minor"))
-    )
-
-
-def _item_rows(behaviours: tuple[str, ...], engaged: tuple[str, ...], whole: bool, batches: Batches) -> Batches:
+def _item_rows(settings: Settings, features: tuple[Feature, ...], whole: bool, batches: Batches) -> Batches:
     for batch in batches:
         if not batch.num_rows or batch.column("hours")[0].as_py() is None:
             continue
         hours = _micros(batch.column("hours").slice(0, 1).flatten())
         every = batch.column("everyone").slice(0, 1).flatten()
-        everyone = Crowd(tile=_micros(every.field("hour")), events=every.field("n").to_numpy(zero_copy_only=False))
+        shares = [f.name for f in features if f.operation == "share"]
+        everyone = {name: every.field(name).to_numpy(zero_copy_only=False) for name in shares}
         step = max(1, POINTS // max(1, len(hours)))
         for low in range(0, batch.num_rows, step):
-            yield _item_slice(batch.slice(low, step), hours, everyone, behaviours, engaged, whole)
+            yield _item_slice(batch.slice(low, step), hours, everyone, settings, features, whole)
 
 
 def _item_slice(
     batch: pa.RecordBatch,
     hours: I64,
-    everyone: Crowd,
-    behaviours: tuple[str, ...],
-    engaged: tuple[str, ...],
+    everyone: Mapping[str, I64],
+    settings: Settings,
+    features: tuple[Feature, ...],
     whole: bool,
 ) -> pa.RecordBatch:
+    behaviours = tuple(settings.behaviours)
     cells, offsets = _flat(batch.column("tiles"))
     codes = pc.index_in(cells.field("behaviour"), value_set=pa.array(behaviours)).fill_null(-1)
+    events, pieces, revenue = (cells.field(name).to_numpy(zero_copy_only=False) for name in cells_.SUMS)
     tiles = Tiles(
         offsets=offsets,
-        tile=_micros(cells.field("hour")),
+        tile=_micros(cells.field("cell")),
         behaviour=codes.to_numpy(zero_copy_only=False).astype(np.int8),
-        events=cells.field("events").to_numpy(zero_copy_only=False),
-        revenue=cells.field("revenue_minor").to_numpy(zero_copy_only=False),
+        events=events,
+        pieces=pieces,
+        revenue=revenue,
     )
     each = np.repeat(np.arange(batch.num_rows), len(hours))
     at = np.tile(hours, batch.num_rows)
+    of_all = {name: np.tile(counts, batch.num_rows) for name, counts in everyone.items()}
     prices, listed = _listed(batch, each, at)
     first = batch.column("first").cast(pa.int64()).fill_null(np.iinfo(np.int64).max)
     points = Points(start=offsets[:-1][each], end=offsets[1:][each], at=at)
-    values = compute_item_features(tiles, points, behaviours, engaged, prices, first.to_numpy()[each], everyone)
-    keep = np.flatnonzero((values["item_event_count_7d"] > 0) | (listed & whole))
+    values = compute_item_features(
+        tiles, points, behaviours, settings.engaged(), prices, first.to_numpy()[each], of_all, features
+    )
+    there = present(tiles, points, None if lifelong(features) else reach(features))
+    keep = np.flatnonzero(there | (listed & whole))
     moments = pa.array(at[keep], pa.int64()).cast(UTC_US)
+    arrays = [pa.array(column[keep], from_pandas=True) for column in values.values()]
     return pa.RecordBatch.from_arrays(
-        [
-            batch.column("item_id").take(pa.array(each[keep])),
-            moments,
-            moments.cast(pa.date32()),
-            *(pa.array(values[f.name][keep], from_pandas=True) for f in ITEM_FEATURES),
-        ],
-        names=list(ITEM_FEATURES_FULL.names),
+        [batch.column("item_id").take(pa.array(each[keep])), moments, moments.cast(pa.date32()), *arrays],
+        names=[*ITEM_FEATURES.names, *values],
     )
 
 
@@ -212,24 +214,26 @@ def _micros(times: pa.Array) -> I64:
     return np.asarray(times.cast(UTC_US).cast(pa.int64()), dtype=np.int64)
 
 
-def snapshot(features: DataFrame, items: DataFrame, at: datetime) -> ItemSnapshot:
+def snapshot(features: DataFrame, items: DataFrame, at: datetime, settings: FeatureSettings) -> ItemSnapshot:
     """The catalogue at `at` (a whole hour, with its zone) and its features of that hour, from `item_features`.
 
     Collected through Arrow: one row for each item of the catalogue. Every process that ranks holds the same snapshot
     in memory, so a catalogue that the driver could not hold could not be served either. An item without a row in
     `features` gets each feature's default. NoDataError: the catalogue holds no item at that time.
     """
-    rows = described(items.select("item_id").distinct().withColumn("hour", F.lit(at)), items, features).select(
+    declared = item_features_of(settings)
+    every = items.select("item_id").distinct().withColumn("hour", F.lit(at))
+    rows = described(every, items, features, declared).select(
         "item_id",
         "price_minor",
         "category",
         "title",
         F.coalesce("in_stock", F.lit(True)).alias("in_stock"),
-        *(f.name for f in ITEM_FEATURES),
+        *(f.name for f in declared),
     )
     table = rows.toArrow()
     if not table.num_rows:
         raise NoDataError(
             f"`items` holds no item that is valid at {at.isoformat()}; run jobs/catalogue.py for that day."
         )
-    return from_table(table, micros(at))
+    return from_table(table, micros(at), declared)

@@ -70,7 +70,8 @@ def train_and_challenge(warehouse: Warehouse, settings: Settings, day: date, cha
         test, serve = _snapshots(view, settings, day)
         folder = local_folder(settings.artifacts) / "bundles" / f"{day}-{uuid.uuid4().hex[:8]}"
         parent = None if champion is None else champion.id
-        bundles.save(folder, encoder, ranker, ItemSnapshot.load(Path(serve)), settings, versions, parent)
+        snapshot = ItemSnapshot.load(Path(serve), settings.features)
+        bundles.save(folder, encoder, ranker, snapshot, settings, versions, parent)
         decision = promote(
             folder, settings, _requests(view), _judge(view, settings, day, test), registry_folder(settings)
         )

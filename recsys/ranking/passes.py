@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recsys.config import RankerSettings, Settings
-from recsys.features.definitions import ITEM_FEATURES
+from recsys.features.definitions import item_features_of
 from recsys.features.history import F32, FIELDS, I32, I64, MISSING, Histories, from_columns
 from recsys.ranking.assemble import Encoder, Requests, features
 from recsys.ranking.examples import MOMENTS, REQUESTS, Draw, Kinds, Log, Noise, build_pool, make_pairs, uniform
@@ -155,7 +155,7 @@ def featured(table: pa.Table, encoder: Encoder, settings: Settings) -> pa.Table:
         ahead=asked["ahead"].to_numpy()[first],
         request=request,
         item=asked["item_id"].combine_chunks(),
-        item_rows=_item_rows(asked["item_row"].combine_chunks()),
+        item_rows=_item_rows(asked["item_row"].combine_chunks(), len(item_features_of(settings.features))),
         positive=asked["label"].to_numpy() > 0,
         categories=_by_item(h, category[~is_pair]),
         pair_category=category[is_pair],
@@ -180,10 +180,10 @@ def _micros(times: pa.ChunkedArray) -> I64:
     return np.asarray(times.cast(UTC).cast(pa.int64()).to_numpy(), dtype=np.int64)
 
 
-def _item_rows(rows: pa.ListArray) -> F32:
+def _item_rows(rows: pa.ListArray, width: int) -> F32:
     """[M, Fi] item features; NULL values become NaN."""
     flat: F32 = pc.fill_null(rows.flatten(), np.nan).to_numpy()
-    return flat.reshape(len(rows), len(ITEM_FEATURES))
+    return flat.reshape(len(rows), width)
 
 
 def _by_item(h: Histories, category: I32) -> I32:

@@ -17,7 +17,7 @@ from recsys.config import Settings
 from recsys.days import micros
 from recsys.encoder.spark import encoder_of_task
 from recsys.errors import ConfigError, NoDataError
-from recsys.features.definitions import ITEM_FEATURES
+from recsys.features.definitions import item_features_of
 from recsys.features.listed import described
 from recsys.ranking.examples import HOUR
 from recsys.ranking.passes import LAG, Batches, Chosen, featured, labelled, read_noise, whole_users
@@ -49,7 +49,7 @@ def build_examples(
     """Rows of tables.EXAMPLES for requests in [first, last), and labels before `until` (empty: `last`); all with zones.
 
     `events` are of tables.EVENTS and reach back before `first`, for histories; rows from `until` on are not read.
-    `item_features` has a row for each item and hour (definitions.ITEM_FEATURES_FULL); a pair takes that of the last
+    `item_features` has a row for each item and hour (definitions.item_features_table); a pair takes that of the last
     full hour. `items` are of tables.ITEMS: a pair whose item the catalogue did not hold at that hour, or not in stock,
     is left out, as no list could have shown it, and `pair_category_share` has its category from there. `encoder_path`
     is a folder that executors can read. About a `share` of the targets are used, drawn by seed. Only the pools
@@ -72,7 +72,7 @@ def build_examples(
     pools = _pool(active, settings, "hour"), _pool(recent, settings, None)
     chosen = Chosen(first=micros(first), last=micros(last), share=share)
     pairs = _labelled(history.unionByName(shown), settings, _pairing(pools, encoder_path, settings, chosen))
-    pairs = _described(pairs.where((F.col("at") >= start) & (F.col("at") < end)), items, item_features)
+    pairs = _described(pairs.where((F.col("at") >= start) & (F.col("at") < end)), items, item_features, settings)
     category = items.groupBy("item_id").agg(F.max_by("category", "valid_from").alias("category"))
     rows = _together(history, pairs).join(category, "item_id", "left").repartition("user_id")
     ordered = rows.sortWithinPartitions("user_id", "kind", "event_time", "event_id", "item_id")
@@ -104,10 +104,11 @@ def targets(events: DataFrame, settings: Settings) -> DataFrame:
     return events.where(F.col("behaviour").isin(*settings.targets()) & F.col("user_id").isNotNull())
 
 
-def _described(pairs: DataFrame, items: DataFrame, item_features: DataFrame) -> DataFrame:
+def _described(pairs: DataFrame, items: DataFrame, item_features: DataFrame, settings: Settings) -> DataFrame:
     """The pairs whose item could be had at the last full hour, with its features of then."""
-    row = F.array(*(F.col(f.name).cast("float") for f in ITEM_FEATURES)).alias("item_row")
-    hourly = described(pairs.withColumn("hour", F.date_trunc("hour", "at")), items, item_features)
+    declared = item_features_of(settings.features)
+    row = F.array(*(F.col(f.name).cast("float") for f in declared)).alias("item_row")
+    hourly = described(pairs.withColumn("hour", F.date_trunc("hour", "at")), items, item_features, declared)
     return hourly.where(F.coalesce("in_stock", F.lit(True))).select(*pairs.columns, row)
 
 

@@ -117,7 +117,7 @@ def load(folder: Path) -> Bundle:
     check_shapes(folder / ENCODER, folder / RANKER)
     encoder, ranker = TrainedEncoder.load(folder / ENCODER), TrainedRanker.load(folder / RANKER)
     _check_parts(encoder, ranker, manifest.names, manifest.features)
-    snapshot = ItemSnapshot.load(folder / ITEMS)
+    snapshot = ItemSnapshot.load(folder / ITEMS, manifest.features)
     return Bundle(id=name, folder=folder, manifest=manifest, encoder=encoder, ranker=ranker, snapshot=snapshot)
 
 

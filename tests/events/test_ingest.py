@@ -11,14 +11,14 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from recsys import queries
-from recsys.config import Settings, parse
+from recsys.config import ItemFeature, Settings, parse
 from recsys.errors import AccountingError, ConfigError
 from recsys.events.identify import RowTally
 from recsys.events.ingest import QUERY, balanced, ingest_stream
 from recsys.events.mapping import Mapping
 from recsys.io import Accounting, Commit, View, Warehouse
 from recsys.pseudonyms import pseudonym
-from recsys.tables import BATCHES, EVENTS, ITEM_TILES, REJECTED_EVENTS
+from recsys.tables import BATCHES, EVENTS, ITEM_TILES, REJECTED_EVENTS, tiles_table
 
 KEY = "k" * 32
 MAPPING = parse(
@@ -88,6 +88,18 @@ def test_every_input_is_accounted_for(spark: SparkSession, tmp_path: Path) -> No
     assert not any("secret" in r["raw"] or '"u"' in r["raw"] for r in rejected)
     tiles = view.read(ITEM_TILES).where("item_id = 'a'").collect()
     assert [(t["events"], t["pieces"], t["revenue_minor"], t["tile"].minute) for t in tiles] == [(1, 1, 250, 0)]
+
+
+def test_tiles_hold_sketches_of_users_from_when_a_feature_asks_for_them(spark: SparkSession, tmp_path: Path) -> None:
+    conf = settings(tmp_path)
+    deliver(tmp_path, "1.json", line("u", "a", 1))
+    stream(spark, conf)
+    asking = conf.features.model_copy(update={"item": (ItemFeature(operation="distinct_users", window="1d"),)})
+    Warehouse(spark, conf.warehouse).create(tiles_table(asking.users_of_items()))  # as the job does first
+    deliver(tmp_path, "2.json", line("v", "a", 2), line("w", "a", 2), line(None, "a", 2), line(None, "b", 2))
+    view = stream(spark, conf.model_copy(update={"features": asking}))
+    rows = view.read(ITEM_TILES).select("item_id", F.hll_sketch_estimate("users")).collect()
+    assert {tuple(row) for row in rows} == {("a", None), ("a", 2), ("b", 0)}
 
 
 def test_a_new_checkpoint_finds_duplicates_in_the_table(spark: SparkSession, tmp_path: Path) -> None:

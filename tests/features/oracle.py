@@ -195,8 +195,8 @@ def item_values(
     clicks, shown = count("7d", "click"), count("7d", "impression")
     values["item_ctr_7d"] = (clicks + 1) / (max(shown, clicks) + 20)
     values |= price_values(price, highest)
-    first = min((e.time for e in past), default=None)
-    values["item_age_s"] = None if first is None else (hour - first // (3600 * S) * 3600 * S) / S
+    born = min((e.time for e in past), default=0) // (3600 * S) * 3600 * S
+    values["item_age_s"] = (hour - born) / S if count("7d", *NAMES) else None
     values["item_engaged_trend_1h_1d"] = (count("1h", *ENGAGED) + 1) / (count("1d", *ENGAGED) / 24 + 1)
     values["item_engaged_trend_1d_7d"] = (count("1d", *ENGAGED) + 1) / (count("7d", *ENGAGED) / 7 + 1)
     return values

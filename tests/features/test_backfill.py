@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from recsys.config import Settings
-from recsys.features.definitions import ITEM_FEATURES, ITEM_FEATURES_FULL
+from recsys.config import FeatureSettings, ItemFeature, Settings
+from recsys.features.definitions import ITEM_FEATURES
+from recsys.features.item_feature import of_item
 from recsys.tables import BATCHES
+from recsys.tables import ITEM_FEATURES as TABLE
 from tests.features import oracle
+from tests.features.item_oracle import crowd_of, declared, name_of, there
 from tests.features.oracle import NAMES, Event, S
-from tests.features.shop import append_events, micros, write_items
+from tests.features.shop import append_events, micros, moment, write_items
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +30,8 @@ FIRST = date(2026, 3, 2)
 START = micros(datetime(2026, 3, 2, tzinfo=timezone.utc))
 DAY, HOUR = 86_400 * S, 3600 * S
 SETTINGS = Settings()
+LATELY, EVER = ItemFeature(operation="count", window="20d"), ItemFeature(operation="count")
+OWN = Settings(features=FeatureSettings(item=(LATELY, EVER)))
 PRICES = {"a": 250, "b": None, "ü": 40}
 
 
@@ -65,12 +70,14 @@ def warehouse(spark: SparkSession, tmp_path: Path) -> Warehouse:
     return made
 
 
-def run(warehouse: Warehouse, asked: Sequence[date], stop_after: int | None = None) -> list[list[int]]:
+def run(
+    warehouse: Warehouse, asked: Sequence[date], stop_after: int | None = None, settings: Settings = SETTINGS
+) -> list[list[int]]:
     """The days after FIRST of each chunk. With `stop_after`, what a run killed after so many chunks leaves."""
     from recsys.features.backfill import backfill
 
     done: list[list[int]] = []
-    for chunk in backfill(warehouse, SETTINGS, asked):
+    for chunk in backfill(warehouse, settings, asked):
         done.append([(one.day - FIRST).days for one in chunk])
         if len(done) == stop_after:
             break
@@ -78,7 +85,7 @@ def run(warehouse: Warehouse, asked: Sequence[date], stop_after: int | None = No
 
 
 def rows(warehouse: Warehouse) -> dict[tuple[str, int], dict[str, Any]]:
-    table: list[dict[str, Any]] = warehouse.view().read(ITEM_FEATURES_FULL).toArrow().to_pylist()
+    table: list[dict[str, Any]] = warehouse.view().read(TABLE).toArrow().to_pylist()
     found = {(row["item_id"], micros(row["hour"])): row for row in table}
     assert len(found) == len(table)
     return found
@@ -132,13 +139,43 @@ def test_an_older_first_event_changes_ages_beyond_the_windows(warehouse: Warehou
     check(warehouse, recent + more + first, [0])
 
 
-def test_days_of_other_definitions_are_computed_again(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
-    append_events(warehouse, [event("one", START + 5)], 0)
+def test_days_of_other_features_are_computed_again_from_all_that_these_reach(warehouse: Warehouse) -> None:
+    from recsys.features.backfill import wanted
+
+    events = [event("now", START + 5), event("b", START - 15 * DAY, "b"), event("first", START - 40 * DAY)]
+    append_events(warehouse, events, 0)
     assert run(warehouse, days(1)) == [[0]]
-    with monkeypatch.context() as patch:
-        patch.setattr("recsys.features.backfill.ITEM_HASH", "0123456789abcdef")
-        assert run(warehouse, days(1)) == [[0]]
-    assert run(warehouse, days(1)) == [[0]]
+    assert {item for item, _ in rows(warehouse)} == {"a"}
+    assert run(warehouse, days(1), settings=OWN) == [[0]]
+    hours = [(item, START + hour * HOUR) for item in "ab" for hour in range(24)]
+    for feature in OWN.features.item:
+        found = {key: row[name_of(feature)] for key, row in rows(warehouse).items()}
+        assert found == {
+            (item, at): declared([e for e in events if e.item == item], at, feature, crowd_of(events))
+            for item, at in hours
+            if there(events, item, at, OWN.features.item)
+        }
+    append_events(warehouse, [event("older", START - 300 * DAY, "b", "view")], 1)
+    assert [one.events for one in wanted(warehouse, OWN, days(1))] == [4]
+
+
+def test_a_day_rests_on_the_events_that_its_windows_reach(spark: SparkSession) -> None:
+    from recsys.features.backfill import digests
+    from recsys.tables import ITEMS
+
+    declared_, items = [of_item(LATELY)], spark.createDataFrame([], ITEMS.ddl)
+    old = event("first", START - 40 * DAY)
+
+    def digest(*events: Event) -> tuple[int, int]:
+        frame = spark.createDataFrame(
+            [(e.id, e.item, moment(e.time), moment(e.time).date()) for e in (old, *events)],
+            "event_id string, item_id string, event_time timestamp, event_date date",
+        )
+        (day,) = digests(frame, items, days(1), declared_)
+        return day.events, day.hash
+
+    assert digest(event("near", START - 20 * DAY))[0] == 1
+    assert digest(event("far", START - 20 * DAY - 1)) == digest()
 
 
 def test_the_order_of_arrival_does_not_matter(warehouse: Warehouse, spark: SparkSession, tmp_path: Path) -> None:
@@ -182,18 +219,20 @@ def test_a_price_that_becomes_known_makes_the_days_from_then_on_wanted_again(war
 
     append_events(warehouse, log(3, 0, 6), 0)
     run(warehouse, days(6))
-    assert wanted(warehouse, days(6)) == []
+    assert wanted(warehouse, SETTINGS, days(6)) == []
     write_items(warehouse, PRICES, since=START + 4 * DAY, batch=1)
-    assert [(one.day - FIRST).days for one in wanted(warehouse, days(6))] == list(range(6))  # gone from the days before
+    assert [(one.day - FIRST).days for one in wanted(warehouse, SETTINGS, days(6))] == list(
+        range(6)
+    )  # gone from the days before
     run(warehouse, days(6))
     write_items(warehouse, {**PRICES, "a": 1}, since=START + 4 * DAY, batch=2)
-    assert [(one.day - FIRST).days for one in wanted(warehouse, days(6))] == [4, 5]
+    assert [(one.day - FIRST).days for one in wanted(warehouse, SETTINGS, days(6))] == [4, 5]
 
 
 def test_days_with_nothing_to_compute_are_not_wanted(warehouse: Warehouse) -> None:
     from recsys.features.backfill import wanted
 
     append_events(warehouse, [event("one", START + 5)], 0)
-    found = wanted(warehouse, [FIRST - timedelta(days=1), *days(12)])
+    found = wanted(warehouse, SETTINGS, [FIRST - timedelta(days=1), *days(12)])
     # The last window that holds the event ends on the 7th day after it.
     assert [(one.day, one.events) for one in found] == [(day, 1) for day in days(8)]

@@ -8,7 +8,6 @@ from recsys.config import FeatureSettings, Settings, parse
 from recsys.errors import ConfigError
 from recsys.features.definitions import (
     ITEM_FEATURES,
-    ITEM_FEATURES_FULL,
     PAIR_FEATURES,
     REQUEST_FEATURES,
     USER_FEATURES,
@@ -16,6 +15,7 @@ from recsys.features.definitions import (
     check_features,
     feature_hash,
     feature_names,
+    item_features_table,
     names,
     profiles_table,
     user_features_of,
@@ -54,7 +54,7 @@ def test_every_feature_says_what_it_is(feature: object) -> None:
 def test_tables_carry_the_features_with_their_meaning() -> None:
     profiles = profiles_table(FeatureSettings())
     assert profiles.names[-len(USER_FEATURES) :] == names(USER_FEATURES)
-    assert ITEM_FEATURES_FULL.names[-len(ITEM_FEATURES) :] == names(ITEM_FEATURES)
+    assert item_features_table(FeatureSettings()).names[-len(ITEM_FEATURES) :] == names(ITEM_FEATURES)
     assert "minor units" in next(c.meaning for c in profiles.columns if c.name == "price_min_30d")
 
 

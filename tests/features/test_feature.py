@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from recsys.config import UserFeature
-from recsys.features.feature import Feature, of_user, trend
+from recsys.features.feature import of_user
 from tests.features import oracle
 from tests.features.logs import EVERY_KIND
 
@@ -63,9 +63,3 @@ def test_names_differ_where_features_do() -> None:
     assert [feature.name for feature in made] == [oracle.name_of(declared) for declared in EVERY_KIND]
     assert len({feature.name for feature in made}) == len(made)
     assert all(feature.default is not None or feature.type == "double" for feature in made)
-
-
-def test_other_entities_carry_their_name() -> None:
-    made: Feature = trend("1d", "7d")
-    assert made.name == "item_engaged_trend_1d_7d"
-    assert made.meaning == "(engaged in 1d + 1) / (engaged in 7d, scaled to 1d, + 1); above 1: rising"

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from recsys.features.definitions import ITEM_FEATURES, ITEM_FEATURES_FULL
+from recsys.config import FeatureSettings
+from recsys.features.definitions import ITEM_FEATURES, item_features_table
 from recsys.tables import ITEMS
 
 if TYPE_CHECKING:
@@ -64,8 +65,9 @@ def test_an_hour_has_the_span_that_holds_then_and_defaults_where_nothing_happene
     rows = spark.createDataFrame(asked, "item_id string, hour timestamp, n int")
     counted: dict[str, Any] = {"item_id": "a", "hour": utc(6), "day": utc(6).date(), "item_engaged_count_1h": 3}
     counted |= {"item_price_minor": -1.0, "item_price_ratio_30d": -1.0}  # of another catalogue
-    table = [tuple(counted.get(name) for name in ITEM_FEATURES_FULL.names)]
-    found = described(rows, items, spark.createDataFrame(table, ITEM_FEATURES_FULL.ddl)).collect()
+    columns = item_features_table(FeatureSettings())
+    table = [tuple(counted.get(name) for name in columns.names)]
+    found = described(rows, items, spark.createDataFrame(table, columns.ddl), ITEM_FEATURES).collect()
     prices = {(row["item_id"], row["n"]): row["item_price_minor"] for row in found}
     assert prices == {
         ("a", 0): 199, ("a", 1): 199, ("a", 2): 99, ("a", 3): 99, ("a", 4): 199, ("a", 5): 299,

@@ -6,7 +6,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recsys.config import Settings
+from recsys.config import FeatureSettings, Settings
 from recsys.features.definitions import ITEM_FEATURES, names
 from recsys.features.item import ItemSnapshot
 from recsys.tables import EVENTS
@@ -49,7 +49,7 @@ def test_each_hour_has_its_file(spark: SparkSession, tmp_path: Path) -> None:
     assert [micros(hour) for hour, _ in written] == hours
     assert [Path(path).name for _, path in written] == ["2026-03-02T05.parquet", "2026-03-03T04.parquet"]
     for at, (_, path) in zip(hours, written, strict=True):
-        check(ItemSnapshot.load(Path(path)), events, at)
+        check(ItemSnapshot.load(Path(path), FeatureSettings()), events, at)
 
 
 def test_history_keeps_windows_and_first_events_and_nothing_later(spark: SparkSession, tmp_path: Path) -> None:
@@ -68,6 +68,6 @@ def test_history_keeps_windows_and_first_events_and_nothing_later(spark: SparkSe
     }
     append_events(warehouse, [event(name, START + shift, "a") for name, shift in times.items()], 0)
     bounds = (datetime(2026, 3, 2, 0, tzinfo=timezone.utc), datetime(2026, 3, 2, 1, tzinfo=timezone.utc))
-    rows = history(warehouse.view().read(EVENTS), *bounds).collect()
+    rows = history(warehouse.view().read(EVENTS), *bounds, ITEM_FEATURES).collect()
     found = sorted((micros(row["event_time"]) - START, row["behaviour"]) for row in rows)
     assert found == [(-40 * DAY, ""), *[(times[name], "click") for name in ("edge", "in", "last")]]

@@ -16,9 +16,10 @@ import pytest
 
 from recsys.config import FeatureSettings, Settings
 from recsys.errors import NoDataError
-from recsys.features.definitions import ITEM_FEATURES, ITEM_FEATURES_FULL, profiles_table, user_features_of
+from recsys.features.definitions import ITEM_FEATURES, item_features_table, profiles_table, user_features_of
 from recsys.tables import ITEMS
-from tests.features import oracle
+from tests.features import item_oracle, oracle
+from tests.features.item_oracle import EVERY_ITEM
 from tests.features.logs import AT, EDGES, EVERY_KIND
 from tests.features.oracle import ENGAGED, NAMES, Event, S, Value
 
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 K = 6
-SETTINGS = Settings(features=FeatureSettings(k=K, bot_events_per_10m=4, bot_min_events=5, user=EVERY_KIND))
+FEATURES = FeatureSettings(k=K, bot_events_per_10m=4, bot_min_events=5, user=EVERY_KIND, item=EVERY_ITEM)
+SETTINGS = Settings(features=FEATURES)
 HOUR = 3600 * S
 START = AT // HOUR * HOUR
 SCHEMA = pa.schema(
@@ -91,7 +93,7 @@ def _expected(log: list[Event], user: str) -> Row:
         "spend_minor": sum(e.price * e.quantity for e in bought if e.price is not None),
         "first_time": min(e.time for e in mine),
         "truncated": sum(e.behaviour in ENGAGED for e in mine) > K,
-        "features": oracle.user_values(recent, max(e.time for e in mine), SETTINGS.features),
+        "features": oracle.user_values(recent, max(e.time for e in mine), FEATURES),
     }
 
 
@@ -102,7 +104,7 @@ def _check_profile(row: Row, log: list[Event]) -> None:
     found |= {name: _micros(row[name]) for name in ("as_of", "first_time")}
     found |= {"recent": [r["event_id"] for r in row["recent"]], "counts": dict(row["counts"])}
     assert found == wanted
-    for feature in user_features_of(SETTINGS.features):
+    for feature in user_features_of(FEATURES):
         assert oracle.agree(row[feature.name], features[feature.name]), (row["user_id"], feature.name)
 
 
@@ -112,9 +114,7 @@ def test_profiles_equal_the_oracle(spark: SparkSession, seed: int) -> None:
 
     log = _log(seed)
     profiles = user_profiles(spark.createDataFrame(_table(log)), SETTINGS)
-    assert tuple(profiles.columns) == tuple(
-        n for n in profiles_table(SETTINGS.features).names if n not in ("epoch", "batch")
-    )
+    assert tuple(profiles.columns) == tuple(n for n in profiles_table(FEATURES).names if n not in ("epoch", "batch"))
     rows = _rows(profiles)
     assert sorted(row["user_id"] for row in rows) == sorted({e.user for e in log if e.user})
     for row in rows:
@@ -186,11 +186,11 @@ def test_item_features_equal_the_oracle(
     log, events, items = shop
     if source == "tiles":  # partial rows of two batches
         halves = [events.where(F.crc32("event_id") % 2 == n) for n in (0, 1)]
-        parts = [item_tiles(half, 5, Commit(query="q", epoch=0, batch=n)) for n, half in enumerate(halves)]
+        parts = [item_tiles(half, 5, Commit(query="q", epoch=0, batch=n), users=True) for n, half in enumerate(halves)]
         events = parts[0].unionByName(parts[1])
     shifts = (0, 1, -24, 5 * 24, -19 * 24, 9 * 24)
     frame = item_features(events, items, _hours(spark, *shifts), SETTINGS)
-    assert tuple(frame.columns) == ITEM_FEATURES_FULL.names
+    assert tuple(frame.columns) == item_features_table(FEATURES).names
     rows = _rows(frame)
     found = {(row["item_id"], _micros(row["hour"])): row for row in rows}
     assert len(found) == len(rows)
@@ -198,13 +198,13 @@ def test_item_features_equal_the_oracle(
     wanted = {}
     for item in ("a", "b", "ü", "new"):
         for at in (START + s * HOUR for s in shifts):
-            values = oracle.item_values(log, item, at, (old if at < START else new).get(item), old.get(item))
-            if values["item_event_count_7d"]:
-                wanted[item, at] = values
+            if item_oracle.there(log, item, at, EVERY_ITEM):
+                prices = (old if at < START else new).get(item), old.get(item)
+                wanted[item, at] = item_oracle.values(log, item, at, EVERY_ITEM, item_oracle.crowd_of(log), prices)
     assert found.keys() == wanted.keys()
     for key, values in wanted.items():
-        for feature in ITEM_FEATURES:
-            assert oracle.agree(found[key][feature.name], values[feature.name]), (key, feature.name)
+        for name, value in values.items():
+            assert oracle.agree(found[key][name], value), (key, name)
         assert found[key]["day"] == (EPOCH + timedelta(microseconds=key[1])).date()
 
 
@@ -215,7 +215,9 @@ def test_snapshot_is_the_catalogue_at_its_hour(
 
     log, events, items = shop
     at = EPOCH + timedelta(microseconds=START)
-    whole = snapshot(item_features(events, items, _hours(spark, 0), SETTINGS, whole_catalogue=True), items, at)
+    whole = snapshot(
+        item_features(events, items, _hours(spark, 0), SETTINGS, whole_catalogue=True), items, at, FEATURES
+    )
     assert whole.items == ("a", "b", "new")
     assert whole.price.tolist() == [100, -1, 400]
     assert whole.category == ("x", None, "y")
@@ -228,7 +230,7 @@ def test_snapshot_is_the_catalogue_at_its_hour(
         for name in (f.name for f in ITEM_FEATURES):
             wanted = values[name]
             assert oracle.agree(whole.column(name)[row].item(), None if wanted is None else float(wanted), 1e-6), name
-    active = snapshot(item_features(events, items, _hours(spark, 0), SETTINGS), items, at)
+    active = snapshot(item_features(events, items, _hours(spark, 0), SETTINGS), items, at, FEATURES)
     assert active.items == whole.items
     same = (active.features[2] == whole.features[2]) | np.isnan(active.features[2]) & np.isnan(whole.features[2])
     assert same[:17].all()  # an item without a row has the defaults
@@ -239,4 +241,4 @@ def test_snapshot_of_no_item_is_refused(spark: SparkSession, shop: tuple[list[Ev
 
     _, events, items = shop
     with pytest.raises(NoDataError, match="no item"):
-        snapshot(item_features(events, items, _hours(spark, 0), SETTINGS), items.limit(0), EPOCH)
+        snapshot(item_features(events, items, _hours(spark, 0), SETTINGS), items.limit(0), EPOCH, FEATURES)

@@ -6,8 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from recsys.features.item import Tiles
+from recsys.features.feature import Feature
+from recsys.features.history import I64
+from recsys.features.tiles import Tiles
 from tests.features import oracle
+from tests.features.item_oracle import Crowd, kinds, length
 from tests.features.oracle import Event
 
 
@@ -20,5 +23,15 @@ def tiles_of(log: Sequence[Event], items: Sequence[str], width: int) -> Tiles:
         tile=np.asarray([e.time // width * width for e in flat], dtype=np.int64),
         behaviour=np.asarray([oracle.NAMES.index(e.behaviour) for e in flat], dtype=np.int8),
         events=np.ones(len(flat), dtype=np.int64),
+        pieces=np.asarray([e.quantity for e in flat], dtype=np.int64),
         revenue=np.asarray([0 if e.price is None else e.price * e.quantity for e in flat], dtype=np.int64),
     )
+
+
+def everyone_of(crowd: Crowd, hours: Sequence[int], features: Sequence[Feature]) -> dict[str, I64]:
+    """What each share is a share of, at each hour."""
+    shares = [f for f in features if f.operation == "share"]
+    return {
+        f.name: np.asarray([crowd(at - length(f.window), at, kinds(f.of)) for at in hours], dtype=np.int64)
+        for f in shares
+    }

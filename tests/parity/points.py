@@ -14,19 +14,21 @@ from random import Random
 import numpy as np
 
 from recsys.config import FeatureSettings
-from recsys.features import item as item_side
+from recsys.features import tiles as item_side
 from recsys.features import user as user_side
-from recsys.features.definitions import ITEM_FEATURES
+from recsys.features.definitions import item_features_of, names
 from recsys.features.history import Histories, Points
 from recsys.ranking import assemble
-from tests.features import oracle
+from tests.features import item_oracle, oracle
+from tests.features.item_oracle import EVERY_ITEM
 from tests.features.logs import EVERY_KIND
 from tests.features.oracle import WINDOW, Event, S, Value
-from tests.features.tiles import tiles_of
+from tests.features.tiles import everyone_of, tiles_of
 from tests.parity.logs import DAY, END, HOUR, SHIFTS, Line
 
 K = 256
-FEATURES = FeatureSettings(k=K, bot_events_per_10m=20, bot_min_events=30, user=EVERY_KIND)
+FEATURES = FeatureSettings(k=K, bot_events_per_10m=20, bot_min_events=30, user=EVERY_KIND, item=EVERY_ITEM)
+OF_ITEMS = item_features_of(FEATURES)
 HOURS = [END - n * HOUR for n in (0, 1, 2, 5, 12, 23, 24, 25, 47)]
 
 
@@ -44,7 +46,7 @@ class Found:
         self.points[way] += 1
         for name, value in wanted.items():
             self.values += 1
-            if not oracle.agree(told[name], value):
+            if not item_oracle.agree(name, told[name], value):
                 self.wrong.append(f"{way} {at} {name}: found {told[name]}, wanted {value}")
 
 
@@ -55,7 +57,7 @@ class Known:
         self.seen: set[str] = set()
         self.of_user: dict[str, list[Event]] = defaultdict(list)
         self.of_item: dict[str, list[Event]] = defaultdict(list)
-        self.crowd: list[int] = []
+        self.crowd: dict[str, list[int]] = defaultdict(list)  # times by behaviour
         self.counts: Counter[str] = Counter()
 
     def add(self, batch: Sequence[Line]) -> set[str]:
@@ -73,13 +75,17 @@ class Known:
                 self.of_user[e.user].append(e)
             if e.item is not None:
                 self.of_item[e.item].append(e)
-                if e.behaviour in oracle.ENGAGED:
-                    self.crowd.append(e.time)
+                self.crowd[e.behaviour].append(e.time)
         return touched
 
-    def everyone(self, low: int, high: int) -> int:
-        """Engaged behaviours of all items in [low, high). `crowd` must have been sorted."""
-        return bisect_left(self.crowd, high) - bisect_left(self.crowd, low)
+    def sort(self) -> Known:
+        """Prepare for `everyone`."""
+        self.crowd = defaultdict(list, {name: sorted(times) for name, times in self.crowd.items()})
+        return self
+
+    def everyone(self, low: int, high: int, kinds: Sequence[str]) -> int:
+        """Behaviours of these kinds with any item in [low, high), after `sort`."""
+        return sum(bisect_left(self.crowd[kind], high) - bisect_left(self.crowd[kind], low) for kind in kinds)
 
 
 def moments(mine: Sequence[Event], count: int, random: Random) -> Iterator[int]:
@@ -118,12 +124,11 @@ def of_item(found: Found, known: Known, item: str, hours: Sequence[int]) -> None
     points = Points(start=np.zeros(len(at), np.int64), end=np.full(len(at), len(tiles.tile)), at=at)
     first = np.full(len(at), min(e.time for e in mine) // HOUR * HOUR)
     prices = {name: np.full(len(at), np.nan) for name in oracle.price_values(None)}
-    crowd = np.sort(np.asarray(known.crowd, dtype=np.int64)) // HOUR * HOUR
-    everyone = item_side.Crowd(tile=crowd, events=np.ones(len(crowd), dtype=np.int64))
-    values = item_side.item_features(tiles, points, oracle.NAMES, oracle.ENGAGED, prices, first, everyone)
+    everyone = everyone_of(known.everyone, hours, OF_ITEMS)
+    values = item_side.item_features(tiles, points, oracle.NAMES, oracle.ENGAGED, prices, first, everyone, OF_ITEMS)
     for place, hour in enumerate(hours):
-        wanted = oracle.item_values(mine, item, hour, None, crowd=known.everyone)
-        told = {f.name: values[f.name][place].item() for f in ITEM_FEATURES}
+        wanted = item_oracle.values(mine, item, hour, EVERY_ITEM, known.everyone)
+        told = {name: values[name][place].item() for name in values}
         found.compare("items", told, {name: wanted[name] for name in told}, (item, hour))
 
 
@@ -138,9 +143,10 @@ def of_rows(
     """Rows of items at full hours: those that should be there, and no others."""
     for item in items:
         for hour in hours:
-            wanted = oracle.item_values(known.of_item[item], item, hour, None, crowd=known.everyone)
+            mine = known.of_item[item]
+            wanted = item_oracle.values(mine, item, hour, EVERY_ITEM, known.everyone)
             row = told.get((item, hour))
-            if (row is None) != (wanted["item_event_count_7d"] == 0):
+            if (row is not None) != item_oracle.there(mine, item, hour, EVERY_ITEM):
                 found.wrong.append(f"{way} {item} {hour}: row {'missing' if row is None else 'extra'}")
             elif row is not None:
-                found.compare(way, row, {f.name: wanted[f.name] for f in ITEM_FEATURES}, (item, hour))
+                found.compare(way, row, {name: wanted[name] for name in names(OF_ITEMS)}, (item, hour))

@@ -8,7 +8,7 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
+import pyarrow.compute as pc
 
 from recsys.config import Settings
 from recsys.events.mapping import merged
@@ -67,9 +67,10 @@ def known_of(events: DataFrame, entities: int, seed: int) -> Known:
         drawn = ids.orderBy(F.xxhash64(F.lit(seed), column) / F.sqrt("count")).limit(entities).select(column)
         for row in events.join(F.broadcast(drawn), column, "left_semi").toArrow().to_pylist():
             kept[row[column]].append(_event(row))
-    engaged = events.where(F.col("behaviour").isin(*oracle.ENGAGED) & F.col("item_id").isNotNull())
-    known.crowd = np.sort(engaged.select(F.unix_micros("event_time").alias("t")).toArrow()["t"].to_numpy()).tolist()
-    return known
+    times = events.where("item_id IS NOT NULL").select("behaviour", F.unix_micros("event_time").alias("t")).toArrow()
+    for name in oracle.NAMES:
+        known.crowd[name] = times.filter(pc.equal(times["behaviour"], name))["t"].to_pylist()
+    return known.sort()
 
 
 def _event(row: dict[str, Any]) -> Event:

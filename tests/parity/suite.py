@@ -100,7 +100,7 @@ def run(spark: SparkSession, folder: Path, logs: int, size: int, rounds: int, se
         touched = sorted(known.add(batch))
         stream.run(batch, number)
         after_batch(stream, known, found, random.sample(touched, min(len(touched), 5 * logs)), number)
-    known.crowd.sort()
+    known.sort()
     accounted(stream, known, found)
     users = random.sample(sorted(known.of_user), min(len(known.of_user), 12 * logs))
     after_all(stream, known, found, users, points * logs // len(users), random)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from recsys.days import microseconds
-from recsys.features import item as item_side
+from recsys.features import tiles as item_side
 from recsys.features import user as user_side
 from recsys.features import windows
 from recsys.features.history import I64, Histories, Points
@@ -35,7 +35,7 @@ def found_with(keep: Keep = kept) -> Found:
     """What differs from the oracle where the state is kept in this way; `mine` is in order of arrival."""
     known, found, random = Known(), Found(), Random(3)
     known.add(lines("d", 5, 1500))
-    known.crowd.sort()
+    known.sort()
     for user in sorted(known.of_user)[:20]:
         mine = known.of_user[user]
         stored = oracle.histories([keep(mine)])
@@ -119,6 +119,10 @@ def known_to(by: int) -> Callable[[Histories, Points], Points]:
     return lambda h, p: replace(windows.known(h, replace(p, at=p.at + by)), at=p.at)
 
 
+def unbounded(frame: item_side.Frame, above: str, below: str, prior: tuple[float, float], window: str) -> Any:
+    return (frame.count(above, window) + prior[0]) / (frame.count(below, window) + prior[1])
+
+
 assemble_as_of, length = assemble.as_of, microseconds
 RATIO, TREND = user_side.ratio, user_side.trend
 CODE: dict[str, tuple[Any, str, Any]] = {
@@ -138,6 +142,8 @@ CODE: dict[str, tuple[Any, str, Any]] = {
     "an item's hour that sees itself": (item_side, "first_after", shifted(HOUR)),
     "an item's window one tile too short": (item_side, "microseconds", lambda w: length(w) - 300 * S),
     "a share without its prior": (item_side, "share", lambda own, total: np.log((own + 1e-9) / (total + 1e-9))),
+    "an item's rate that may exceed 1": (item_side, "_rate", unbounded),
+    "an item's ages counted from tiles": (item_side, "HOUR", 300 * S),
     "an item's trend unscaled": (item_side, "trend", lambda s, g, w, r: (s + 1) / (g + 1)),
 }
 

@@ -66,7 +66,7 @@ def test_active_users_get_lists_of_the_moment_each_run_under_its_own_batch(
         write_recommendations(warehouse, SETTINGS, *models, AT, str(folder))
     (file,) = folder.iterdir()
     assert file.name == "2026-03-02T03.parquet"
-    known = ItemSnapshot.load(file)
+    known = ItemSnapshot.load(file, FeatureSettings())
     assert (known.at, known.items) == (micros(HOUR), tuple(ITEMS))
     counts = known.column("item_event_count_1h")
     assert [counts[n] for n in (0, 5, 6)] == [1, 1, 0]  # what happens at the hour or after it is not known
