@@ -13,13 +13,15 @@ from recsys.config import ServingSettings, Settings, TopNSettings
 from recsys.days import SECOND
 from recsys.errors import NoDataError, RequestError
 from recsys.features.history import I64, MISSING, Histories
+from recsys.paths import local_folder
 from recsys.ranking.trained import TrainedRanker
 from recsys.registry import champion as champions
-from recsys.registry import promote, tracking
+from recsys.registry import client, tracking
 from recsys.registry.bundle import Bundle
 from recsys.serving.pace import Pace, fitted
 from recsys.topn.recommend import TopN, recommend
 
+KEPT = "serving"  # folder under `artifacts` of the server's own copies
 ROUNDS = 7  # measured answers of each length; their median counts
 
 
@@ -48,23 +50,27 @@ class Live:
 
 
 def alias_version(settings: Settings) -> str:
-    """The version that the alias points at. NoDataError: there is no such model or alias."""
+    """The version that the alias points at. NoDataError: no such model or alias. RegistryError: no answer."""
     tracking.connect(settings)
-    present = promote.champion(settings.registry)
+    present = client.champion(settings.registry)
     if present is None:
         names = settings.registry
         raise NoDataError(f"model {names.model!r} has no {names.alias!r} yet: run jobs/train_ranker.py first.")
     return str(present.version)
 
 
-def load_live(settings: Settings) -> Live:
-    """Fetch, verify, index and time what the alias points at.
+def fetched(settings: Settings) -> champions.Current:
+    """`champions.current` with the server's own copies; raises as that."""
+    return champions.current(settings, local_folder(settings.artifacts) / KEPT)
 
-    Raises NoDataError: there is none. BundleError: it is not sound.
+
+def load_live(settings: Settings) -> tuple[Live, str]:
+    """Fetch, verify, index and time what the alias points at; where it cannot be had, the last one that could, and why.
+
+    Raises NoDataError: there is no champion. BundleError, RegistryError: nor can an earlier one be loaded.
     """
-    version = alias_version(settings)
-    bundle = champions.required_champion(settings)
-    return live_of(bundle, version, settings.serving)
+    found = fetched(settings)
+    return live_of(found.bundle, found.version, settings.serving), found.behind or ""
 
 
 def live_of(bundle: Bundle, version: str, settings: ServingSettings) -> Live:

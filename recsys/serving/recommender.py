@@ -15,14 +15,14 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from recsys.config import Settings
 from recsys.days import SECOND
-from recsys.errors import RecsysError, RequestError, StoreError
+from recsys.errors import BundleError, RecsysError, RequestError, StoreError
 from recsys.features.history import Histories
 from recsys.log import event
 from recsys.pseudonyms import key_file, pseudonymiser
 from recsys.registry.request import checked
 from recsys.serving.answer import Answer, lists
 from recsys.serving.ask import Ask, from_fields
-from recsys.serving.live import Live, alias_version, load_live, unknown_items
+from recsys.serving.live import Live, alias_version, fetched, live_of, load_live, unknown_items
 from recsys.serving.store import OnlineStore, unpack
 from recsys.serving.stores import is_there, open_store
 
@@ -45,8 +45,8 @@ class Recommender:
         `store` is used, and closed, in place of the one that the settings name, which is opened if it is there. Raises
         NoDataError: no champion yet. BundleError: it is not sound. StoreError, ConfigError: as `open_store`.
         """
-        self.settings, self.reload_fault = settings, ""
-        self.live: Live = live or load_live(settings)
+        self.settings = settings
+        self.live, self.reload_fault = (live, "") if live else load_live(settings)
         self.store = store or (open_store(settings) if is_there(settings) else None)
         self._pseudonym = self._pseudonyms() if self.store else str
         self._stop = threading.Event()
@@ -105,7 +105,10 @@ class Recommender:
         """Load what the alias points at if that is another version; whether it was. Raises as the constructor."""
         if alias_version(self.settings) == self.live.version:
             return False
-        before, self.live = self.live, load_live(self.settings)
+        found = fetched(self.settings)
+        if found.behind:
+            raise BundleError(found.behind)
+        before, self.live = self.live, live_of(found.bundle, found.version, self.settings.serving)
         event(log, "took over", version=self.live.version, bundle=self.live.bundle.id, before=before.version)
         return True
 

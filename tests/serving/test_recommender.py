@@ -16,7 +16,7 @@ from recsys.errors import NoDataError, RequestError, StoreError
 from recsys.pseudonyms import pseudonym
 from recsys.registry.bundle import Bundle
 from recsys.registry.request import MAX_RECENT
-from recsys.serving.live import alias_version, live_of, load_live
+from recsys.serving.live import KEPT, alias_version, live_of, load_live
 from recsys.serving.recommender import Recommender
 from recsys.serving.sqlite import SqliteStore
 from tests.registry.conftest import SNAPSHOT_AT, MakeBundle, registered
@@ -79,7 +79,7 @@ def test_the_alias_moves_while_requests_are_answered(
         assert {name for _, name in found} == {bundle.id, other.id}
 
         # A version that is not sound is not taken over, and what answers goes on.
-        shutil.rmtree(Path(served.artifacts) / "registry")
+        shutil.rmtree(Path(served.artifacts) / KEPT)
         (next(packaged.rglob("ranker.safetensors"))).write_bytes(b"changed")
         point(served, first)
         wait(lambda: recommender.live.version == first)
@@ -99,7 +99,8 @@ def wait(until: Callable[[], bool], patience: float = 60) -> None:
 
 def test_a_bundle_is_loaded_by_its_alias_and_verified(served: Settings, bundle: Bundle) -> None:
     version = promoted(served, bundle)
-    live = load_live(served)
+    live, behind = load_live(served)
+    assert behind == ""
     assert alias_version(served) == live.version == version
     assert live.bundle.id == bundle.id
     assert live.bundle.folder != bundle.folder
