@@ -13,6 +13,7 @@ from recsys import flow, queries
 from recsys.events import ingest
 from recsys.features import stream
 from recsys.features.definitions import profiles_table
+from recsys.item_declaration import users_of_items
 from recsys.job import Context, Job, run
 from recsys.registry.stream import following
 from recsys.tables import BATCHES, EVENTS, REJECTED_EVENTS, tiles_table
@@ -32,7 +33,7 @@ def main(context: Context) -> None:
     settings, warehouse, trigger = context.settings, context.warehouse, context.arguments.trigger
     root = settings.checkpoints
     queries.log_progress(context.spark)
-    tiles = tiles_table(settings.features.users_of_items())
+    tiles = tiles_table(users_of_items(settings.features.item))
     for table in (EVENTS, REJECTED_EVENTS, tiles, profiles_table(settings.features), BATCHES):
         warehouse.create(table)  # before two queries side by side could both create one
     profiles = queries.checkpoint(warehouse, root, stream.QUERY, context.arguments.rebuild)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -70,3 +71,8 @@ class ItemFeature(Section):
         if self.prior and not 0 <= self.prior[0] <= self.prior[1] > 0:
             raise ValueError(f"`prior` is [above, below] with 0 <= above <= below, found {list(self.prior)}")
         return self
+
+
+def users_of_items(features: Iterable[ItemFeature]) -> bool:
+    """Whether a feature asks for the users of items, whose sketches the tiles then hold."""
+    return any(feature.operation == "distinct_users" for feature in features)

@@ -105,10 +105,6 @@ class FeatureSettings(Section):
     user: tuple[UserFeature, ...] = Field((), description="further features of users: docs/features.md")
     item: tuple[ItemFeature, ...] = Field((), description="further features of items: docs/features.md")
 
-    def users_of_items(self) -> bool:
-        """Whether a feature asks for the users of items, whose sketches the tiles then hold."""
-        return any(feature.operation == "distinct_users" for feature in self.item)
-
 
 class EncoderSettings(Section):
     """The causal Transformer over behaviour sequences."""

@@ -8,7 +8,7 @@ import pytest
 
 from recsys.config import Settings, parse
 from recsys.errors import ConfigError
-from recsys.item_declaration import LIFELONG, NEAREST, ItemFeature
+from recsys.item_declaration import LIFELONG, NEAREST, ItemFeature, users_of_items
 
 
 def declared(**feature: Any) -> Settings:
@@ -31,8 +31,8 @@ def test_a_declaration_is_read_with_its_defaults() -> None:
     (feature,) = declared(operation="rate", behaviour="purchase", per="cart", prior=[1, 20]).features.item
     assert (feature.window, feature.prior, feature.reference, feature.value) == ("", (1.0, 20.0), "", "")
     assert all(isinstance(declared(**needed(name)).features.item[0], ItemFeature) for name in LIFELONG)
-    assert not declared(operation="count").features.users_of_items()
-    assert declared(operation="distinct_users", window="1d").features.users_of_items()
+    assert not users_of_items(declared(operation="count").features.item)
+    assert users_of_items(declared(operation="distinct_users", window="1d").features.item)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from recsys.events.mapping import Mapping
 from recsys.events.parse import typed
 from recsys.events.source import open_stream
 from recsys.io import Accounting, Commit, Warehouse, uncompiled
+from recsys.item_declaration import users_of_items
 from recsys.log import event
 from recsys.tables import EVENTS, REJECTED_EVENTS, SKETCH_LG_K, USERS_SKETCH, tiles_table
 
@@ -146,7 +147,7 @@ def ingest_stream(
         epoch=epoch,
         dedupe_days=settings.stream.dedupe_days,
         tile_minutes=settings.stream.tile_minutes,
-        users=settings.features.users_of_items(),
+        users=users_of_items(settings.features.item),
         began=began,
         earlier_rows=epoch > 0 and warehouse.exists(EVENTS),
         tally=tally,

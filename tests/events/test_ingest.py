@@ -17,6 +17,7 @@ from recsys.events.identify import RowTally
 from recsys.events.ingest import QUERY, balanced, ingest_stream
 from recsys.events.mapping import Mapping
 from recsys.io import Accounting, Commit, View, Warehouse
+from recsys.item_declaration import users_of_items
 from recsys.pseudonyms import pseudonym
 from recsys.tables import BATCHES, EVENTS, ITEM_TILES, REJECTED_EVENTS, tiles_table
 
@@ -95,7 +96,7 @@ def test_tiles_hold_sketches_of_users_from_when_a_feature_asks_for_them(spark: S
     deliver(tmp_path, "1.json", line("u", "a", 1))
     stream(spark, conf)
     asking = conf.features.model_copy(update={"item": (ItemFeature(operation="distinct_users", window="1d"),)})
-    Warehouse(spark, conf.warehouse).create(tiles_table(asking.users_of_items()))  # as the job does first
+    Warehouse(spark, conf.warehouse).create(tiles_table(users_of_items(asking.item)))  # as the job does first
     deliver(tmp_path, "2.json", line("v", "a", 2), line("w", "a", 2), line(None, "a", 2), line(None, "b", 2))
     view = stream(spark, conf.model_copy(update={"features": asking}))
     rows = view.read(ITEM_TILES).select("item_id", F.hll_sketch_estimate("users")).collect()
