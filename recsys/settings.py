@@ -191,11 +191,6 @@ class RegistrySettings(Section):
     resamples: int = Field(1000, ge=100, description="bootstrap resamples of the comparison with the champion")
     largest_mb: int = Field(16_384, ge=1, description="a model of more megabytes (2 ** 20 bytes) is not downloaded")
 
-    @property
-    def largest_bytes(self) -> int:
-        """`largest_mb` in bytes."""
-        return self.largest_mb << 20
-
 
 class EvaluateSettings(Section):
     """Metrics by time split."""

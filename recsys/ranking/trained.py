@@ -91,12 +91,12 @@ class TrainedRanker:
     @staticmethod
     def load(folder: Path) -> TrainedRanker:
         """Read what `save` wrote. BundleError: a file is absent, broken or of another format, or they do not fit."""
-        shape = _shape(folder / DESCRIPTION)
+        shape = read_shape(folder / DESCRIPTION)
         try:
             tensors = load_file(folder / WEIGHTS)
         except (OSError, SafetensorError) as error:
             raise BundleError(f"Ranker weights {str(folder / WEIGHTS)!r} cannot be read: {error}.") from None
-        inputs = _inputs(shape, tensors.pop("mean", torch.empty(0)), tensors.pop("scale", torch.empty(0)), folder)
+        inputs = inputs_of(shape, tensors.pop("mean", torch.empty(0)), tensors.pop("scale", torch.empty(0)), folder)
         try:
             width = inputs.width
         except (IndexError, ValueError) as error:
@@ -109,7 +109,8 @@ class TrainedRanker:
         return TrainedRanker(shape=shape, inputs=inputs, model=model.eval())
 
 
-def _shape(path: Path) -> Shape:
+def read_shape(path: Path) -> Shape:
+    """The description alone. BundleError: absent, broken, of another format, or it points at no feature."""
     try:
         shape = Shape.model_validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
@@ -127,7 +128,8 @@ def _shape(path: Path) -> Shape:
     return shape
 
 
-def _inputs(shape: Shape, mean: torch.Tensor, scale: torch.Tensor, folder: Path) -> Inputs:
+def inputs_of(shape: Shape, mean: torch.Tensor, scale: torch.Tensor, folder: Path) -> Inputs:
+    """What the ranker reads, with the fitted scaling. BundleError: it is not that of so many features."""
     plain = tuple(range(len(shape.names))) if shape.plain is None else shape.plain
     if not len(mean) == len(scale) == len(plain):
         raise BundleError(f"Ranker {str(folder)!r}: mean and scale do not have {len(plain)} values each.")

@@ -131,7 +131,7 @@ def _taken(settings: Settings, model: str, into: Path) -> tuple[str | None, Bund
     """The model's version, None for a folder, and its bundle, loaded from the verified copy at `into`."""
     names = settings.registry
     if model and not model.startswith("models:"):
-        fill = partial(_copy, Path(model), settings.registry.largest_bytes)
+        fill = partial(_copy, Path(model), local.limit_of(names))
         version, registered = None, None
     else:
         names, version, registered = _named(names, model)

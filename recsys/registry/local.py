@@ -50,14 +50,19 @@ def download(settings: RegistrySettings, version: str, into: Path) -> None:
     uri = files_of(settings, version)
     try:
         if _is_local(uri):
-            copy(Path(unquote(urlparse(uri).path)), into, settings.largest_bytes)
+            copy(Path(unquote(urlparse(uri).path)), into, limit_of(settings))
             return
-        store, left = get_artifact_repository(uri), _Left(settings.largest_bytes)
+        store, left = get_artifact_repository(uri), _Left(limit_of(settings))
         for path, size in _listed(store, "", left):  # before a byte of it is downloaded
             left.take(path, size)
         store.download_artifacts("", str(into))
     except (OSError, MlflowException) as error:
         raise BundleError(f"Version {version} of {settings.model!r} cannot be downloaded: {error}") from error
+
+
+def limit_of(settings: RegistrySettings) -> int:
+    """The largest model in bytes."""
+    return settings.largest_mb << 20
 
 
 def _is_local(uri: str) -> bool:

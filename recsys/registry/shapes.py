@@ -30,19 +30,24 @@ def check_shapes(encoder: Path, ranker: Path) -> None:
         told = json.loads((encoder / encoders.DESCRIPTION).read_bytes())
         settings = EncoderSettings.model_validate(told["settings"])
         items, behaviours = len(told["items"]), len(told["behaviours"])
-        shape = rankers.Shape.model_validate_json((ranker / rankers.DESCRIPTION).read_bytes())
     except (OSError, ValueError, KeyError, TypeError, RecursionError, ValidationError) as error:
         raise BundleError(f"The models' descriptions cannot be read: {error}") from None
+    shape = rankers.read_shape(ranker / rankers.DESCRIPTION)
     counts = (settings.dim, settings.blocks, settings.expansion, settings.length, shape.cross, len(shape.hidden))
     if max(*counts, *shape.hidden) > MOST:
         raise BundleError(f"The models' descriptions ask for {max(*counts, *shape.hidden)}; {MOST} is the limit.")
-    inputs = len(shape.names) + len(shape.indicator)
+    plain = len(shape.names) if shape.plain is None else len(shape.plain)
+    scaled = torch.zeros(plain)
+    try:
+        inputs = rankers.inputs_of(shape, scaled, scaled, ranker).width
+    except (IndexError, ValueError) as error:
+        raise BundleError(f"The ranker's operations do not fit their features: {error}") from None
     with torch.device("meta"):  # shapes without memory
         network = Encoder(settings, items, behaviours).state_dict()
         scorer = Ranker(inputs, shape.hidden, shape.cross, shape.dropout).state_dict()
     wanted = _described(network) | {encoders.CROWD: Tensor(dtype="F32", shape=(items,))}
     _compare(wanted, encoder / encoders.WEIGHTS)
-    scaling = Tensor(dtype="F32", shape=(len(shape.names),))
+    scaling = Tensor(dtype="F32", shape=(plain,))
     wanted = {f"model.{name}": tensor for name, tensor in _described(scorer).items()}
     _compare(wanted | {"mean": scaling, "scale": scaling}, ranker / rankers.WEIGHTS)
 
