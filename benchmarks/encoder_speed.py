@@ -17,7 +17,7 @@ import torch
 from benchmarks import _beauty, _peers
 from benchmarks._record import FEWEST, Figure, Run, main
 from recsys.config import EncoderSettings
-from recsys.encoder.epochs import EpochLog
+from recsys.encoder.progress import EpochLog
 from recsys.encoder.train import train
 from recsys.features.history import I64, Histories
 

@@ -6,11 +6,13 @@ R rows of the item table that a batch touches.
 
 from __future__ import annotations
 
+import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -19,28 +21,20 @@ from torch.nn import functional as F
 
 from recsys.config import EncoderSettings
 from recsys.encoder.average import Average
+from recsys.encoder.checkpoint import Kept, fingerprint, named, under
 from recsys.encoder.examples import Examples, HeldOut
 from recsys.encoder.loss import Sampler, SharedSoftmax, clashes, sampler, smoothed
 from recsys.encoder.model import Encoder
 from recsys.encoder.optimizer import RowAdam
+from recsys.encoder.progress import EpochLog, Progress
 from recsys.encoder.sequences import Tokens, Windows, by_length, collate, ragged
 from recsys.encoder.validate import recall_at
 from recsys.encoder.vocabulary import UNKNOWN
 from recsys.features.history import I64
+from recsys.log import event
 
 BETAS = (0.9, 0.98)
-
-
-@dataclass(frozen=True, kw_only=True)
-class EpochLog:
-    """One epoch. `seconds` and `cpu_seconds` count training, not validation."""
-
-    epoch: int  # from 1
-    loss: float  # mean over targets, natural logarithm
-    recall: float  # Recall@10 of the held-out items among unseen ones; NaN: nobody held out
-    seconds: float
-    cpu_seconds: float
-    sequences: int
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -56,34 +50,47 @@ class Run:
 
 
 def epochs(
-    run: Run, most: int, increment: bool, rng: np.random.Generator, on_epoch: Callable[[EpochLog], None] | None
+    run: Run,
+    most: int,
+    increment: bool,
+    rng: np.random.Generator,
+    on_epoch: Callable[[EpochLog], None] | None,
+    checkpoint: Path | None = None,
 ) -> list[EpochLog]:
-    """Train until validation stops improving, leave the best epoch's weights in the model."""
-    s, model = run.settings, run.model
-    optimiser = _Optimiser(model, s)
-    negatives = sampler(occurrences(run), s.sampling_power, s.negatives)
-    best, recall = _weights(model), _recall(run) if increment else -math.inf
-    logs: list[EpochLog] = []
-    stale = 0
-    for epoch in range(1, most + 1):
-        began, cpu = time.perf_counter(), time.process_time()
-        examples = run.examples.with_replay(run.old, s.replay, rng)
-        loss = _epoch(run, examples, optimiser, negatives, rng)
-        took, cpu = time.perf_counter() - began, time.process_time() - cpu
-        size = len(examples.windows.end)
+    """Train until validation stops improving, leave the best epoch's weights in the model.
+
+    The state after each epoch is kept in the file `checkpoint`. Where it holds one of this very training, the epochs
+    that it knows are told to `on_epoch` again, and training goes on from there as if it had never been cut off.
+    """
+    optimiser = _Optimiser(run.model, run.settings)
+    progress = Progress(run.model, optimiser, rng, _recall(run) if increment else -math.inf)
+    kept = None if checkpoint is None else Kept(checkpoint, _fingerprint(run, most, rng))
+    if kept is not None and (found := kept.read()) is not None:
+        progress.restore(found)
+        event(log, "training goes on from a checkpoint", epochs=len(progress.logs), file=str(checkpoint))
+    tell = on_epoch or (lambda _: None)
+    for known in progress.logs:
+        tell(known)
+    negatives = sampler(occurrences(run), run.settings.sampling_power, run.settings.negatives)
+    while len(progress.logs) < most and progress.stale < run.settings.patience:
+        trained = _trained(run, len(progress.logs) + 1, optimiser, negatives, rng)
         with optimiser.averaged():
-            log = EpochLog(epoch=epoch, loss=loss, recall=_recall(run), seconds=took, cpu_seconds=cpu, sequences=size)
-            logs.append(log)
-            if not log.recall <= recall:  # NaN, nobody held out: the newest epoch is the best known
-                best, recall, stale = _weights(model), log.recall, 0
-            else:
-                stale += 1
-        if on_epoch is not None:
-            on_epoch(log)
-        if stale >= s.patience:
-            break
-    model.load_state_dict(best)
-    return logs
+            progress.take(replace(trained, recall=_recall(run)))
+        if kept is not None:
+            kept.write(progress.checkpoint())
+        tell(progress.logs[-1])
+    run.model.load_state_dict(progress.best)
+    return progress.logs
+
+
+def _trained(run: Run, epoch: int, optimiser: _Optimiser, negatives: Sampler, rng: np.random.Generator) -> EpochLog:
+    """Train for one epoch, which is yet to be judged."""
+    began, cpu = time.perf_counter(), time.process_time()
+    examples = run.examples.with_replay(run.old, run.settings.replay, rng)
+    loss = _epoch(run, examples, optimiser, negatives, rng)
+    took, cpu = time.perf_counter() - began, time.process_time() - cpu
+    size = len(examples.windows.end)
+    return EpochLog(epoch=epoch, loss=loss, recall=math.nan, seconds=took, cpu_seconds=cpu, sequences=size)
 
 
 def _epoch(run: Run, e: Examples, optimiser: _Optimiser, negatives: Sampler, rng: np.random.Generator) -> float:
@@ -160,6 +167,22 @@ class _Optimiser:
         if self.average is not None:
             self.average.after()
 
+    def state(self) -> dict[str, torch.Tensor]:
+        """All that it remembers, by name."""
+        found = named("items", self.items.state())
+        for number, moments in self.dense.state_dict()["state"].items():
+            found |= named(f"dense.{number}", moments)
+        return found if self.average is None else found | named("average", self.average.state())
+
+    def restore(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Go on where `state` was taken; the weights are the caller's to restore."""
+        dense = under("dense", state)
+        moments = {int(number): under(number, dense) for number in {name.split(".")[0] for name in dense}}
+        self.dense.load_state_dict({**self.dense.state_dict(), "state": moments})
+        self.items.restore(under("items", state))
+        if self.average is not None:
+            self.average.restore(under("average", state))
+
 
 def occurrences(run: Run) -> I64:
     """[V] behaviours with each item."""
@@ -171,5 +194,7 @@ def _recall(run: Run) -> float:
     return recall_at(10, run.model, run.t, run.held, run.settings.length)
 
 
-def _weights(model: Encoder) -> dict[str, torch.Tensor]:
-    return {name: weight.detach().clone() for name, weight in model.state_dict().items()}
+def _fingerprint(run: Run, most: int, rng: np.random.Generator) -> str:
+    s, device = run.settings.model_dump(), run.model.items.device.type
+    told = {"settings": s, "most": most, "random": rng.bit_generator.state, "device": device}
+    return fingerprint(told, (run.t, run.examples, run.old, run.held), run.model.state_dict())

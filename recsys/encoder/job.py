@@ -21,7 +21,7 @@ from recsys.config import Settings
 from recsys.days import moment_of, start_of
 from recsys.encoder.content import Content
 from recsys.encoder.dataset import catalogue, read_content, read_sequences, sequences
-from recsys.encoder.epochs import EpochLog
+from recsys.encoder.progress import EpochLog
 from recsys.encoder.spark import embed_items, embed_users
 from recsys.encoder.train import train
 from recsys.encoder.trained import TrainedEncoder
@@ -61,6 +61,11 @@ def encoders_of(settings: Settings, day: date) -> Encoders:
     return Encoders(base=folder / "base", encoder=folder / "encoder")
 
 
+def checkpoints_of(settings: Settings) -> Path:
+    """Where trainings keep their state after each epoch, until the last step of a run is done."""
+    return local_folder(settings.artifacts) / "training"
+
+
 def train_base(view: View, settings: Settings, day: date, on_epoch: OnEpoch) -> list[EpochLog]:
     """Train from the beginning on what lies before the labels of `day`: `ranker.days` before it starts.
 
@@ -98,7 +103,9 @@ def train_encoder(view: View, settings: Settings, day: date, on_epoch: OnEpoch) 
     """Take the day's steps: continue from its base with what is newer and lies before the business day starts.
 
     A step without anything new leaves the encoder as it is. Epochs are numbered from the first step to the last.
-    Raises NoDataError: there is no base, or nothing new in any step.
+    A run that was cut off goes on after the last epoch that it finished, whatever step that belongs to, with the base
+    if that was trained as well; so checkpoints stay until here. Raises NoDataError: there is no base, or nothing new in
+    any step.
     """
     steps, logs = steps_of(settings, day), list[EpochLog]()
     for step in steps:
@@ -115,6 +122,7 @@ def train_encoder(view: View, settings: Settings, day: date, on_epoch: OnEpoch) 
                 if step is steps[-1] and not logs:
                     raise
                 start.save(folder)
+    shutil.rmtree(checkpoints_of(settings), ignore_errors=True)
     return logs
 
 
@@ -158,7 +166,8 @@ def _train(
     content = _content(view, settings, until)
     torch.set_num_threads(settings.threads)
     event(log, "training the encoder", users=histories.users, behaviours=len(histories.time), warm=start is not None)
-    trained, logs = train(histories, tuple(settings.behaviours), settings.encoder, settings.seed, start, say, content)
+    names, checkpoint = tuple(settings.behaviours), checkpoints_of(settings) / f"{folder.name.lstrip('.')}.safetensors"
+    trained, logs = train(histories, names, settings.encoder, settings.seed, start, say, content, checkpoint)
     trained.save(folder)
     return logs
 

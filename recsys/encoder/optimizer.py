@@ -7,6 +7,8 @@ Shape letters: R rows touched by a batch, D width.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
@@ -18,6 +20,16 @@ class RowAdam:
         self.table, self.lr, self.betas, self.eps = table, lr, betas, eps
         self.mean, self.square = torch.zeros_like(table), torch.zeros_like(table)
         self.steps = 0
+
+    def state(self) -> dict[str, Tensor]:
+        """Both moments [V, D] and the number of steps."""
+        return {"mean": self.mean, "square": self.square, "steps": torch.tensor(self.steps)}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Go on where `state` was taken; the table is the caller's to restore."""
+        self.mean.copy_(state["mean"])
+        self.square.copy_(state["square"])
+        self.steps = int(state["steps"])
 
     def step(self, rows: Tensor, grad: Tensor) -> None:
         """One step for `rows` [R], distinct, with their gradient `grad` [R, D]."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -10,11 +11,12 @@ import torch
 from recsys.config import EncoderSettings
 from recsys.encoder.affinity import crowds
 from recsys.encoder.content import Content, aligned, guess
-from recsys.encoder.epochs import EpochLog, Run, epochs, occurrences
+from recsys.encoder.epochs import Run, epochs, occurrences
 from recsys.encoder.examples import split
 from recsys.encoder.forward import precision
 from recsys.encoder.increment import check, extended, grown
 from recsys.encoder.model import Encoder
+from recsys.encoder.progress import EpochLog
 from recsys.encoder.sequences import tokens
 from recsys.encoder.trained import TrainedEncoder, unit_vectors
 from recsys.encoder.vocabulary import Vocabulary
@@ -30,11 +32,15 @@ def train(
     start: TrainedEncoder | None = None,
     on_epoch: Callable[[EpochLog], None] | None = None,
     content: Content | None = None,
+    checkpoint: Path | None = None,
 ) -> tuple[TrainedEncoder, list[EpochLog]]:
     """Train on `h`, or continue from `start` on what is newer than it, with `settings.replay` of the older.
 
     Items of `content` that nobody has met follow the learned ones in the vocabulary, with vectors guessed from it; an
     increment begins without the guesses of `start`, and new items begin where their content says.
+
+    After each epoch the state of the training is kept in the file `checkpoint`, which the caller removes. A call of the
+    same arguments that finds the file goes on after the last epoch in it, and ends with the same bits on a CPU.
 
     On a CPU the same seed, input and number of threads give the same bits. An increment that never beats its own
     beginning on the held-out items returns that beginning, with the new items at their initial vectors. The result
@@ -53,8 +59,7 @@ def train(
     t = tokens(h, vocabulary, len(behaviours))
     examples, old, held = split(h, t, settings, rng, None if start is None else start.newest)
     if not len(examples.windows.end):
-        newer = "" if start is None else " newer than the encoder to continue from"
-        raise NoDataError(f"None of {h.users} histories holds two different items{newer}: there is nothing to learn.")
+        raise NoDataError(_nothing(h.users, start is not None))
     gpus = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=gpus):  # layers draw from the caller's state when they are made
         model = Encoder(settings, len(vocabulary), len(behaviours), generator)
@@ -66,7 +71,7 @@ def train(
         torch.manual_seed(seed)
         most = settings.epochs if start is None else settings.increment_epochs
         with precision(device, inference=False):
-            logs = epochs(run, most, start is not None, rng, on_epoch)
+            logs = epochs(run, most, start is not None, rng, on_epoch, checkpoint)
     newest = max(int(h.time.max()), start.newest if start is not None else int(h.time.min()))
     return _completed(run, vocabulary, behaviours, newest, content, rng), logs
 
@@ -93,6 +98,11 @@ def _completed(
         newest=newest,
         crowd=crowds(unit_vectors(model), occurrences(run), run.settings.kernel, rng),
     )
+
+
+def _nothing(users: int, increment: bool) -> str:
+    newer = " newer than the encoder to continue from" if increment else ""
+    return f"None of {users} histories holds two different items{newer}: there is nothing to learn."
 
 
 def training_device(asked: str) -> torch.device:

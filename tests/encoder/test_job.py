@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from recsys.config import EncoderSettings, RankerSettings, Settings
-from recsys.encoder.epochs import EpochLog
 from recsys.encoder.job import (
+    checkpoints_of,
     encoders_of,
     keep_base,
     labels_from,
@@ -20,6 +20,7 @@ from recsys.encoder.job import (
     train_encoder,
     write_embeddings,
 )  # fmt: skip
+from recsys.encoder.progress import EpochLog
 from recsys.encoder.trained import TrainedEncoder
 from recsys.errors import NoDataError
 from recsys.tables import EVENTS, ITEM_EMBEDDINGS, RECENT_FIELDS, USER_EMBEDDINGS, USER_PROFILES
@@ -88,12 +89,17 @@ def test_base_and_encoder_know_the_time_before_the_labels_and_before_the_day(
     logs = train_base(view, settings, DAY, seen.append)
     assert logs == seen
     assert len(logs) <= 2
-    paths = encoders_of(settings, DAY)
+    paths, kept = encoders_of(settings, DAY), checkpoints_of(settings)
+    assert [file.name for file in kept.iterdir()] == ["base.safetensors"]
+    old = paths.base.joinpath("encoder.safetensors").read_bytes()
+    assert train_base(view, settings, DAY, lambda _: None) == logs  # to the second: restored, not trained again
+    assert paths.base.joinpath("encoder.safetensors").read_bytes() == old
     base = TrainedEncoder.load(paths.base)
     assert base.newest == micros(START - timedelta(hours=56))  # the last view before two days before the day's start
     assert labels_from(base) == START - timedelta(hours=56) + timedelta(microseconds=1)
     logs = train_encoder(view, settings, DAY, seen.append)
     assert logs == seen[-len(logs) :]
+    assert not kept.exists()
     assert [log.epoch for log in logs] == list(range(1, len(logs) + 1))  # through both steps
     (middle,) = (TrainedEncoder.load(step.folder) for step in steps_of(settings, DAY)[:-1])
     assert middle.newest == micros(START - timedelta(hours=32))  # the last view before a day before the day's start

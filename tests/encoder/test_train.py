@@ -6,7 +6,7 @@ import torch
 
 from recsys.config import EncoderSettings
 from recsys.encoder.content import Content
-from recsys.encoder.epochs import EpochLog
+from recsys.encoder.progress import EpochLog
 from recsys.encoder.train import train, training_device
 from recsys.encoder.trained import TrainedEncoder
 from recsys.errors import BundleError, ConfigError, NoDataError
