@@ -9,6 +9,7 @@ BASE = [
     "pyarrow>=18",  # PySpark 4.2 asks for it; Delta and Parquet files are read with it
     "pydantic>=2.9,<3",
     "PyYAML>=6",
+    "faiss-cpu>=1.12",  # searches more items than topn.exact_items; wheels for all Pythons, MIT
     "safetensors>=0.5",  # weights without pickle
     "torch>=2.8",  # 2.11 is what the GPU machines have
     "scikit-learn>=1.7",  # quantile_method of KBinsDiscretizer

@@ -36,6 +36,7 @@ from recsys.topn.index import ItemIndex, build_index
 from recsys.topn.recommend import TopN, recommend
 
 LEAST_UDF, LEAST_SPARK, LEAST_USERS = 0.9, 0.7, 8000
+NEAREST = TopNSettings(n=10, popular=0)
 LISTS = "user_id string, items array<string>"
 
 
@@ -57,7 +58,7 @@ def measure(run: Run, asked: argparse.Namespace) -> None:
         own = {"spark.master": "local[1]", "spark.sql.execution.arrow.maxRecordsPerBatch": str(BATCH)}
         spark = open_session(Settings(warehouse=f"{folder}/warehouse", spark=own), "benchmark embed")
         profiles = spark.read.parquet(f"{folder}/profiles")
-        index = build_index(encoder, random_snapshot(encoder, run.seed))
+        index = build_index(encoder, random_snapshot(encoder, run.seed), NEAREST)
         vectors = both(
             lambda: drained(embed_users(profiles, str(folder / "encoder"), "benchmark")),
             lambda: [vectors_of(encoder, batch) for batch in batches(folder / "profiles")],
@@ -128,14 +129,13 @@ def vectors_of(encoder: TrainedEncoder, batch: pa.RecordBatch) -> object:
 def top_of(encoder: TrainedEncoder, index: ItemIndex, batch: pa.RecordBatch) -> TopN:
     """The 10 nearest unseen items of each user of one batch."""
     h = from_arrow(batch.column("recent"), encoder.behaviours)
-    nearest = TopNSettings(n=10, popular=0)
-    return recommend(h, BEGAN, encoder, None, index.snapshot, NAMES, FeatureSettings(), nearest, index)
+    return recommend(h, BEGAN, encoder, None, index.snapshot, NAMES, FeatureSettings(), NEAREST, index)
 
 
 def top_batches(encoder_path: str, seed: int, batches: Batches) -> Batches:
     """`top_of` on an executor."""
     encoder = encoder_of_task(encoder_path)
-    index = build_index(encoder, random_snapshot(encoder, seed))
+    index = build_index(encoder, random_snapshot(encoder, seed), NEAREST)
     for batch in batches:
         found = top_of(encoder, index, batch).to_arrow(index.snapshot.items)
         items = pa.ListArray.from_arrays(found.offsets, found.flatten().field("item_id"))

@@ -178,6 +178,8 @@ class TopNSettings(Section):
     n: int = Field(10, ge=1, le=1000, description="items recommended to a user")
     candidates: int = Field(200, ge=1, description="candidates ranked for a user")
     popular: int = Field(100, ge=0, description="of these, the most popular items")
+    exact_items: int = Field(200_000, ge=0, description="more items than this are searched by an approximate index")
+    recall: float = Field(0.95, gt=0, le=1, description="share of a user's nearest items that such an index must find")
     active_days: int = Field(400, ge=1, description="the nightly lists are made for users with an event since then")
 
 

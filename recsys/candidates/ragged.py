@@ -31,6 +31,13 @@ class Ragged:
         start, end = self.offsets[first], self.offsets[last]
         return Ragged(offsets=self.offsets[first : last + 1] - start, values=self.values[start:end])
 
+    def take(self, rows: I64) -> Ragged:
+        """The rows at `rows`, in that order."""
+        lengths = self.lengths[rows]
+        stop = np.cumsum(lengths)
+        places = np.repeat(self.offsets[rows] - stop + lengths, lengths) + np.arange(int(lengths.sum()), dtype=np.int64)
+        return Ragged(offsets=np.concatenate([[0], stop]).astype(np.int64), values=self.values[places])
+
     def without(self, absent: int = -1) -> Ragged:
         """The same rows without the values equal to `absent`."""
         keep = self.values != absent

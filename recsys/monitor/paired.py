@@ -40,7 +40,10 @@ def paired_ndcg(
 
 def _scores(challenger: ModelPaths, champion: ModelPaths, settings: Settings, batches: Batches) -> Batches:
     for batch in batches:
-        values = [_ndcg(load_models(paths, settings.features), batch, settings) for paths in (challenger, champion)]
+        values = [
+            _ndcg(load_models(paths, settings.features, settings.topn), batch, settings)
+            for paths in (challenger, champion)
+        ]
         yield pa.RecordBatch.from_arrays(
             [batch.column("user"), *map(pa.array, values)], names=["user", "challenger", "champion"]
         )

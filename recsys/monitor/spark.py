@@ -185,7 +185,7 @@ def _measured(
         at = batch.column("at").cast(pa.int64()).to_numpy()
         newest = newest_before(moments, at)
         for number in np.unique(newest):
-            models = load_models(paths[number], settings.features)
+            models = load_models(paths[number], settings.features, settings.topn)
             part = batch.filter(pa.array(newest == number))
             asked = _batch(part, others, settings)
             table = measure(asked, pools, models.encoder, models.ranker, models.index, settings, ahead=ahead)

@@ -44,7 +44,7 @@ class Bundle:
     @cached_property
     def index(self) -> ItemIndex:
         """The snapshot with the encoder's vectors, prepared once."""
-        return build_index(self.encoder, self.snapshot)
+        return build_index(self.encoder, self.snapshot, self.manifest.topn)
 
     @property
     def engaged(self) -> frozenset[str]:

@@ -11,7 +11,11 @@ from typing import Protocol
 
 import numpy as np
 
+from recsys.candidates.approximate import Inverted
+from recsys.candidates.neighbours import top_k
 from recsys.candidates.popularity import popular, popularity_codes
+from recsys.candidates.ragged import Ragged
+from recsys.config import TopNSettings
 from recsys.errors import NoDataError
 from recsys.features.embedded import PairEncoder
 from recsys.features.history import F32, I32, I64, Histories, Points
@@ -65,21 +69,32 @@ class ItemIndex:
     found_place: I64  # [I + 1] position of a row in `found`; -1: none; the last is for row -1
     popular: I64  # rows in stock, the most popular first
     popular_in: I64  # [I] popularity.popularity_codes
+    lists: Inverted | None  # over `found_vectors`; None: they are few enough for an exact search
 
     @property
     def known(self) -> Bool:
         """[I] whether the encoder knows the item."""
         return np.asarray(self.number > 0)
 
+    def nearest(self, users: F32, k: int, exclude: Ragged) -> I64:
+        """[P, k] positions in `found` of the items nearest to `users` [P, D], best first; -1: there is none.
+
+        `exclude` holds for each user the positions that they must not get; others than those of `found` do not count.
+        """
+        if self.lists is not None:
+            return self.lists.top_k(users, k, exclude)[0]
+        return top_k(users, self.found_vectors, k, exclude=exclude)[0]
+
     def rows(self, ids: Sequence[str]) -> I64:
         """[C] row of each item id; -1: not in the snapshot."""
         return np.fromiter((self.place.get(item, -1) for item in ids), dtype=np.int64, count=len(ids))
 
 
-def build_index(encoder: Encoder, snapshot: ItemSnapshot) -> ItemIndex:
+def build_index(encoder: Encoder, snapshot: ItemSnapshot, settings: TopNSettings) -> ItemIndex:
     """Align the encoder's vectors with the snapshot. Cost: O(I x D) time and memory; build once, use for many calls.
 
-    Raises NoDataError: the snapshot has no item.
+    Where a search may find more than `settings.exact_items`, it is made approximate (candidates.approximate). Raises
+    NoDataError: the snapshot has no item. ConfigError: faiss is needed and not installed.
     """
     if not snapshot.items:
         raise NoDataError("the item snapshot is empty: run jobs/catalogue.py, then make a snapshot.")
@@ -91,15 +106,18 @@ def build_index(encoder: Encoder, snapshot: ItemSnapshot) -> ItemIndex:
     found = np.flatnonzero((numbers > 0) & snapshot.in_stock).astype(np.int64)
     places = np.full(len(numbers) + 1, -1, dtype=np.int64)
     places[found] = np.arange(len(found))
+    reached = vectors[found]
+    many = len(found) > settings.exact_items
     return ItemIndex(
         snapshot=snapshot,
         vectors=vectors,
         number=numbers,
         found=found,
-        found_vectors=vectors[found],
+        found_vectors=reached,
         found_place=places,
         popular=popular(snapshot, len(snapshot.items)),
         popular_in=popularity_codes(snapshot),
+        lists=Inverted(reached, settings.candidates, settings.recall) if many else None,
         category=np.asarray([-1 if c is None else codes[c] for c in snapshot.category], dtype=np.int32),
         place={item: row for row, item in enumerate(snapshot.items)},
     )

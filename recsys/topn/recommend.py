@@ -14,7 +14,7 @@ import pyarrow as pa
 import torch
 
 from recsys.candidates.fuse import Candidates, fuse
-from recsys.candidates.neighbours import largest, top_k
+from recsys.candidates.neighbours import largest
 from recsys.candidates.popularity import unseen
 from recsys.candidates.ragged import Ragged
 from recsys.config import FeatureSettings, TopNSettings
@@ -71,16 +71,17 @@ def recommend(
     [-2, -1] and falls with popularity, so that such items come last.
 
     `ahead` tells the ranker that the lists are made for the day to come and not for the moment. `index` is what
-    `build_index(encoder, snapshot)` gives: pass it where the function is called more than once. Memory beyond input,
-    vectors [U, D] and output is that of one block of BLOCK_USERS users. Raises BundleError: the ranker was trained with
-    other features than this version computes.
+    `build_index(encoder, snapshot, topn_settings)` gives: pass it where the function is called more than once. With
+    more than `topn.exact_items` items the nearest are found approximately. Memory beyond input, vectors [U, D] and
+    output is that of one block of BLOCK_USERS users. Raises BundleError: the ranker was trained with other features
+    than this version computes.
     """
     computed = _computed(feature_settings)
     if ranker is not None and tuple(ranker.names) != computed:
         raise BundleError(_misfit(set(ranker.names), set(computed)))
     job = _Job(
         encoder=encoder,
-        index=build_index(encoder, snapshot) if index is None else index,
+        index=build_index(encoder, snapshot, topn_settings) if index is None else index,
         ranker=ranker,
         behaviours=behaviours,
         features=feature_settings,
@@ -142,7 +143,7 @@ def _propose(job: _Job, vectors: F32, seen: Ragged, pool: I64) -> Candidates:
     wanted = max(job.topn.candidates - job.topn.popular, 0) if job.ranker else n
     near = np.full((len(vectors), wanted), -1, dtype=np.int64)
     forbidden = Ragged(offsets=seen.offsets, values=index.found_place[seen.values])
-    found, _ = top_k(vectors, index.found_vectors, wanted, exclude=forbidden)
+    found = index.nearest(vectors, wanted, forbidden)
     near[warm] = np.append(index.found, -1)[found[warm]]
     fresh = unseen(pool, seen, len(index.snapshot.items), max(job.topn.popular, n))
     fresh[warm, job.topn.popular :] = -1  # only a user without a vector needs popular items beyond the setting

@@ -15,7 +15,7 @@ import torch
 from pyspark import TaskContext
 from pyspark.sql import DataFrame
 
-from recsys.config import FeatureSettings, Settings
+from recsys.config import FeatureSettings, Settings, TopNSettings
 from recsys.days import micros
 from recsys.encoder.trained import TrainedEncoder
 from recsys.errors import BundleError
@@ -50,13 +50,13 @@ class Models:
     index: ItemIndex
 
 
-def load_models(paths: ModelPaths, features: FeatureSettings) -> Models:
+def load_models(paths: ModelPaths, features: FeatureSettings, topn: TopNSettings) -> Models:
     """The models and the index, from this process's memory where their files are those that were read before.
 
     Raises BundleError: a path that this machine cannot see, or files that do not fit.
     """
     files = tuple(file for path in (paths.encoder, paths.ranker, paths.snapshot) for file in _files(path))
-    return _load(paths, features, files)
+    return _load(paths, features, topn, files)
 
 
 def recommend_users(profiles: DataFrame, paths: ModelPaths, bundle: str, at: datetime, settings: Settings) -> DataFrame:
@@ -71,7 +71,8 @@ def recommend_users(profiles: DataFrame, paths: ModelPaths, bundle: str, at: dat
 
 
 def _lists(paths: ModelPaths, bundle: str, at: int, settings: Settings, batches: Batches) -> Batches:
-    models, behaviours = load_models(paths, settings.features), tuple(settings.behaviours)
+    models = load_models(paths, settings.features, settings.topn)
+    behaviours = tuple(settings.behaviours)
     snapshot = models.index.snapshot
     for batch in batches:
         history = from_arrow(batch.column("recent"), behaviours)
@@ -104,13 +105,16 @@ def made_by() -> str:
 
 
 @lru_cache(maxsize=4)
-def _load(paths: ModelPaths, features: FeatureSettings, _: tuple[tuple[str, int, int], ...]) -> Models:
+def _load(
+    paths: ModelPaths, features: FeatureSettings, topn: TopNSettings, _: tuple[tuple[str, int, int], ...]
+) -> Models:
     task = TaskContext.get()
     if task is not None:
         torch.set_num_threads(task.cpus())  # the other cores run other tasks
     encoder = TrainedEncoder.load(Path(paths.encoder))
     snapshot = ItemSnapshot.load(Path(paths.snapshot), features)
-    return Models(encoder=encoder, ranker=TrainedRanker.load(Path(paths.ranker)), index=build_index(encoder, snapshot))
+    ranker = TrainedRanker.load(Path(paths.ranker))
+    return Models(encoder=encoder, ranker=ranker, index=build_index(encoder, snapshot, topn))
 
 
 def _files(path: str) -> list[tuple[str, int, int]]:

@@ -37,3 +37,11 @@ def test_from_padded_reverses_padded(values: list[list[int]]) -> None:
 
 def test_slice_keeps_rows() -> None:
     assert lists(ragged([[1], [2, 3], [], [4]]).slice(1, 3)) == [[2, 3], []]
+
+
+def test_rows_are_taken_in_the_order_asked() -> None:
+    lists = Ragged(offsets=np.asarray([0, 2, 2, 5]), values=np.asarray([7, 8, 1, 2, 3]))
+    taken = lists.take(np.asarray([2, 1, 0, 2]))
+    assert taken.offsets.tolist() == [0, 3, 3, 5, 8]
+    assert taken.values.tolist() == [1, 2, 3, 7, 8, 1, 2, 3]
+    assert lists.take(np.asarray([], dtype=np.int64)).offsets.tolist() == [0]

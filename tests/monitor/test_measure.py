@@ -40,7 +40,7 @@ Rows = dict[tuple[str, str, str], dict[str, Any]]
 
 
 def measured(catalogue: ItemSnapshot, batch: Batch = BATCH) -> Rows:
-    index = build_index(Circle(), catalogue)
+    index = build_index(Circle(), catalogue, SETTINGS.topn)
     table = measure(batch, {"popular": POOL}, Circle(), ByPopularity(), index, SETTINGS, ahead=False)
     return {(row["model"], row["slice"], row["metric"]): row for row in finish([table], "popular").to_pylist()}
 

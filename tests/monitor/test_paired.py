@@ -57,7 +57,7 @@ def ndcg(listed: list[str], wanted: set[str]) -> float:
 
 def answered(requests: pa.Table, paths: ModelPaths) -> dict[int, list[str]]:
     """Ten items for each user, made in this process in one go."""
-    models = load_models(paths, SETTINGS.features)
+    models = load_models(paths, SETTINGS.features, SETTINGS.topn)
     recent = from_arrow(requests["recent"].combine_chunks(), tuple(SETTINGS.behaviours))
     topn = SETTINGS.topn.model_copy(update={"n": 10})
     catalogue = models.index.snapshot

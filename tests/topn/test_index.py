@@ -9,6 +9,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from recsys.candidates.ragged import Ragged
+from recsys.config import TopNSettings
 from recsys.features.history import F32, I32
 from recsys.topn.index import build_index
 from tests.topn.test_recommend import ITEMS, Circle, snapshot
@@ -35,7 +37,7 @@ class Listed(Circle):
 
 
 def test_only_items_in_stock_with_a_vector_can_be_found() -> None:
-    index = build_index(Circle(), snapshot(STOCK))
+    index = build_index(Circle(), snapshot(STOCK), TopNSettings())
     assert index.number.tolist() == [1, 2, 3, 4, 5, 6, 0, 0]
     assert index.known.tolist() == [True] * 6 + [False] * 2
     assert index.found.tolist() == [0, 2, 3, 5]
@@ -47,13 +49,13 @@ def test_only_items_in_stock_with_a_vector_can_be_found() -> None:
 
 def test_categories_are_numbered_by_name_and_none_is_unknown() -> None:
     shelf = replace(snapshot(), category=("toys", "home", None, "garden", "home", None, "toys", "zoo"))
-    assert build_index(Circle(), shelf).category.tolist() == [2, 1, -1, 0, 1, -1, 2, 3]
+    assert build_index(Circle(), shelf, TopNSettings()).category.tolist() == [2, 1, -1, 0, 1, -1, 2, 3]
     nameless = replace(snapshot(), category=(None,) * 8)
-    assert build_index(Circle(), nameless).category.tolist() == [-1] * 8
+    assert build_index(Circle(), nameless, TopNSettings()).category.tolist() == [-1] * 8
 
 
 def test_ids_are_looked_up_in_the_order_asked_and_strangers_are_in_no_search() -> None:
-    index = build_index(Circle(), snapshot(STOCK))
+    index = build_index(Circle(), snapshot(STOCK), TopNSettings())
     rows = index.rows(["i5", "elsewhere", "i0", "i5", "i1", ""])
     assert rows.tolist() == [5, -1, 0, 5, 1, -1]
     assert index.found_place[rows].tolist() == [3, -1, 0, 3, -1, -1]  # row -1 reads the last place
@@ -63,7 +65,7 @@ def test_ids_are_looked_up_in_the_order_asked_and_strangers_are_in_no_search() -
 @settings(max_examples=60)
 @given(st.lists(st.sampled_from([*ITEMS, "gone", "new"]), unique=True), st.tuples(*[st.booleans()] * 8))
 def test_each_row_has_the_vector_of_its_own_item(known: list[str], stock: tuple[bool, ...]) -> None:
-    index = build_index(Listed(tuple(known)), snapshot(stock))
+    index = build_index(Listed(tuple(known)), snapshot(stock), TopNSettings())
     expected = [known.index(item) + 1 if item in known else 0 for item in ITEMS]
     assert index.number.tolist() == expected
     assert index.vectors.tolist() == [[n, -n] for n in expected]
@@ -76,13 +78,24 @@ def test_each_row_has_the_vector_of_its_own_item(known: list[str], stock: tuple[
 
 
 def test_an_encoder_that_knows_nothing_leaves_nothing_to_search() -> None:
-    index = build_index(Listed(), snapshot())
+    index = build_index(Listed(), snapshot(), TopNSettings())
     assert (index.vectors.shape, index.found_vectors.shape) == ((8, 2), (0, 2))
     assert not index.known.any()
 
 
+def test_more_items_than_the_setting_are_searched_through_lists() -> None:
+    few = build_index(Circle(), snapshot(STOCK), TopNSettings(exact_items=4))  # four can be found
+    many = build_index(Circle(), snapshot(STOCK), TopNSettings(exact_items=3, recall=1.0))
+    assert few.lists is None
+    assert many.lists is not None
+    nobody = Ragged(offsets=np.asarray([0, 0, 1]), values=np.asarray([0]))
+    users = Circle().item_vectors()[[0, 0]]
+    for index in (few, many):
+        assert index.nearest(users, 2, nobody).tolist() == [[0, 1], [1, 2]]
+
+
 def test_vectors_are_contiguous_single_precision() -> None:
-    index = build_index(Circle(), snapshot(STOCK))
+    index = build_index(Circle(), snapshot(STOCK), TopNSettings())
     for vectors in (index.vectors, index.found_vectors):
         assert vectors.dtype == np.float32
         assert vectors.flags.c_contiguous

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from recsys.candidates.ragged import Ragged
+from recsys.config import TopNSettings
 from recsys.features.history import Histories
 from recsys.topn.index import build_index
 from recsys.topn.reasons import CLOSE, NEWEST, POPULAR, TEMPLATES, reasons
@@ -13,7 +14,7 @@ from tests.topn.test_recommend import BEHAVIOURS, ITEMS, Circle, histories, snap
 
 
 def said(h: Histories, recommended: list[list[int]], near: list[bool]) -> list[str]:
-    index = build_index(Circle(), snapshot())
+    index = build_index(Circle(), snapshot(), TopNSettings())
     seen = np.append(index.rows(h.items), -1)[h.item]
     offsets = np.cumsum([0, *map(len, recommended)]).astype(np.int64)
     items = Ragged(offsets=offsets, values=np.asarray([i for row in recommended for i in row], dtype=np.int64))

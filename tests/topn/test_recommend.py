@@ -199,7 +199,7 @@ def test_blocks_and_a_prepared_index_do_not_change_the_answer(monkeypatch: pytes
     h = histories(*users, [])
     whole = run(h, ByPopularity(), snapshot())
     monkeypatch.setattr(module, "BLOCK_USERS", 3)
-    index = build_index(Circle(), snapshot())
+    index = build_index(Circle(), snapshot(), TopNSettings())
     sizes = TopNSettings(n=3, candidates=4, popular=2)
     parts = recommend(
         h, np.full(10, AT), Circle(), ByPopularity(), snapshot(), BEHAVIOURS, FeatureSettings(), sizes, index
@@ -220,4 +220,4 @@ def test_a_ranker_of_other_features_is_refused() -> None:
 def test_an_empty_snapshot_is_refused() -> None:
     nothing = replace(snapshot(), items=(), in_stock=np.zeros(0, np.bool_))
     with pytest.raises(NoDataError, match="item snapshot is empty"):
-        build_index(Circle(), nothing)
+        build_index(Circle(), nothing, TopNSettings())

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import socket
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,7 +58,7 @@ def test_equals_the_function_and_runs_on_executors(spark: SparkSession, paths: M
     hosts, pids = zip(*(made.split("/") for made in found["made_by"].to_pylist()), strict=True)
     assert set(hosts) == {socket.gethostname()}
     assert str(os.getpid()) not in pids
-    models = load_models(paths, FeatureSettings())
+    models = load_models(paths, FeatureSettings(), SETTINGS.topn)
     fields = [pa.field("event_id", pa.string()), pa.field("event_time", pa.timestamp("us", tz="UTC"))]
     fields += [pa.field(n, pa.string()) for n in ("behaviour", "item_id")]
     fields += [pa.field(n, pa.int64()) for n in ("price_minor", "quantity")] + [pa.field("value", pa.float64())]
@@ -84,15 +85,12 @@ def test_equals_the_function_and_runs_on_executors(spark: SparkSession, paths: M
 
 
 def test_models_are_read_once_and_again_when_they_change(paths: ModelPaths) -> None:
-    first = load_models(paths, FeatureSettings())
-    assert load_models(paths, FeatureSettings()) is first
+    first = load_models(paths, FeatureSettings(), SETTINGS.topn)
+    assert load_models(paths, FeatureSettings(), SETTINGS.topn) is first
     Path(paths.snapshot).touch()
-    assert load_models(paths, FeatureSettings()) is not first
+    assert load_models(paths, FeatureSettings(), SETTINGS.topn) is not first
 
 
 def test_a_path_that_is_not_there_is_named(paths: ModelPaths, tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=r"nowhere' does not exist on .*executors must be able to read it"):
-        load_models(
-            ModelPaths(encoder=paths.encoder, ranker=str(tmp_path / "nowhere"), snapshot=paths.snapshot),
-            FeatureSettings(),
-        )
+        load_models(replace(paths, ranker=str(tmp_path / "nowhere")), FeatureSettings(), SETTINGS.topn)
