@@ -144,4 +144,5 @@ def _faiss(items: int) -> ModuleType:
             f"{items} items are more than topn.exact_items, and faiss, which searches so many, cannot be imported"
             f" ({error}): pip install faiss-cpu, or raise topn.exact_items."
         ) from error
-    return faiss
+    found: ModuleType = faiss
+    return found
