@@ -25,6 +25,7 @@ from recsys.log import event
 
 LISTS = 2  # times the square root of V: the more lists, the dearer the building and the cheaper the search
 LEARNED_FROM, ROUNDS = 64, 10  # vectors a list and rounds of k-means that the centres are learned from
+LONG = 1024  # a longer answer, with room for so much that is excluded, is dearer than the exact search
 FINE = 8  # the number of lists to read is chosen to an eighth of itself
 SAMPLE = 256  # queries that recall is measured with
 log = logging.getLogger(__name__)
@@ -63,10 +64,12 @@ class Inverted:
     def top_k(self, queries: F32, k: int, exclude: Ragged) -> tuple[I64, F32]:
         """As `neighbours.top_k`, but the next best may stand for some of the k best. A query of zeros gets nothing.
 
-        A query whose lists hold too few vectors, or whose last place is contested by equal scores, is answered
-        exactly: no place stays empty that could be filled, and what has equal scores comes by ascending index.
+        A query that excludes more than LONG, whose lists hold too few vectors, or whose last place is contested by
+        equal scores, is answered exactly: no place stays empty that could be filled, and what has equal scores comes
+        by ascending index.
         """
-        wanted = k + int(exclude.lengths.max(initial=0)) + 1
+        lengths = exclude.lengths
+        wanted = k + int(lengths[lengths <= LONG].max(initial=0)) + 1
         if wanted > len(self._vectors) or k == 0:
             return top_k(queries, self._vectors, k, exclude=exclude)
         found, scores = self._search(queries, wanted)  # [P, F]
@@ -76,7 +79,7 @@ class Inverted:
         indices, best = np.take_along_axis(found, order, axis=1), np.take_along_axis(scores, order, axis=1)
         cold = ~queries.any(axis=1)
         indices[cold], best[cold] = -1, -np.inf
-        unsure = np.flatnonzero((best[:, -1] <= lowest) & ~cold)
+        unsure = np.flatnonzero(((best[:, -1] <= lowest) | (lengths > LONG)) & ~cold)
         if len(unsure):
             indices[unsure], best[unsure] = top_k(queries[unsure], self._vectors, k, exclude=exclude.take(unsure))
         return indices, best

@@ -5,6 +5,7 @@ Shape letters: U users, V items, D width, P points, W points with a history.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -13,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from pydantic import ValidationError
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 
 from recsys.config import EncoderSettings
 from recsys.encoder.affinity import affinity
@@ -26,7 +27,7 @@ from recsys.errors import BundleError
 from recsys.features.history import F32, I32, I64, Histories, Points
 
 WEIGHTS, DESCRIPTION = "encoder.safetensors", "encoder.json"
-CROWD = "crowd"
+CROWD, ITEMS = "crowd", "items"
 BLOCK = 1 << 21  # cosines worked out at once
 
 
@@ -102,7 +103,7 @@ class TrainedEncoder:
         """Write the weights and their description into `folder`, which is made if absent."""
         folder.mkdir(parents=True, exist_ok=True)
         weights = {k: v.detach().cpu().contiguous() for k, v in self.model.state_dict().items()}
-        save_file({**weights, CROWD: torch.from_numpy(self.crowd)}, folder / WEIGHTS)
+        save_file({**weights, CROWD: torch.from_numpy(self.crowd)}, folder / WEIGHTS, {ITEMS: _digest(self.vocabulary)})
         description = {
             "settings": self.settings.model_dump(),
             "behaviours": self.behaviours,
@@ -116,7 +117,7 @@ class TrainedEncoder:
     def load(folder: Path) -> TrainedEncoder:
         """Read what `save` wrote, onto the CPU.
 
-        Raises BundleError: a file is absent or damaged, or the weights do not fit the description.
+        Raises BundleError: a file is absent or damaged, or weights, description and vocabulary do not belong together.
         """
         for name in (WEIGHTS, DESCRIPTION):
             if not (folder / name).is_file():
@@ -126,7 +127,9 @@ class TrainedEncoder:
             settings = EncoderSettings.model_validate(told["settings"])
             vocabulary, behaviours = Vocabulary(tuple(told["items"])), tuple(told["behaviours"])
             model = Encoder(settings, len(vocabulary), len(behaviours))
-            weights = load_file(folder / WEIGHTS)
+            with safe_open(folder / WEIGHTS, "pt") as opened:
+                header = opened.metadata() or {}
+                weights = {name: opened.get_tensor(name) for name in list(opened.keys())}
             crowd = weights.pop(CROWD).numpy()
             model.load_state_dict(weights)
             newest = int(told["newest"])
@@ -137,6 +140,11 @@ class TrainedEncoder:
         if crowd.shape != (len(vocabulary),) or not 0 <= learned <= len(vocabulary):
             found = f"{len(vocabulary)} items, {learned} of them learned, and {len(crowd)} crowds"
             raise BundleError(f"The encoder in {str(folder)!r} is damaged: it has {found}.")
+        if header.get(ITEMS, own := _digest(vocabulary)) != own:  # absent in bundles of earlier releases
+            raise BundleError(f"The encoder in {str(folder)!r} is damaged: its weights belong to another vocabulary.")
+        broken = sorted(name for name, weight in weights.items() if not weight.isfinite().all())
+        if broken or not np.isfinite(crowd).all():
+            raise BundleError(f"The encoder in {str(folder)!r} is damaged: not finite are {broken or CROWD}.")
         return TrainedEncoder(
             settings=settings,
             vocabulary=vocabulary,
@@ -146,6 +154,10 @@ class TrainedEncoder:
             newest=newest,
             crowd=crowd,
         )
+
+
+def _digest(vocabulary: Vocabulary) -> str:
+    return hashlib.sha256("\0".join(vocabulary.items).encode()).hexdigest()
 
 
 def unit_vectors(model: Encoder) -> F32:

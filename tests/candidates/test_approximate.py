@@ -155,3 +155,11 @@ def test_without_the_library_the_error_says_what_to_do(monkeypatch: pytest.Monke
         ConfigError, match=r"10 items are more than topn\.exact_items, .*pip install faiss-cpu, or raise"
     ):
         Inverted(cloud(10), 3, BOUND)
+
+
+def test_one_who_has_seen_a_great_deal_is_answered_exactly(lists: Inverted) -> None:
+    queries, seen = VECTORS[:2], top_k(VECTORS[:1], VECTORS, 30_000)[0][0]
+    exclude = Ragged(offsets=np.asarray([0, len(seen), len(seen)]), values=seen)
+    found, _ = lists.top_k(queries, K, exclude)
+    assert np.array_equal(found[0], top_k(queries, VECTORS, K, exclude=exclude)[0][0])
+    assert np.array_equal(found[1], lists.top_k(queries[1:], K, nothing(1))[0][0])

@@ -83,6 +83,7 @@ def test_the_moment_is_given_or_now_but_never_before_a_behaviour() -> None:
         ({"recent": [CLICK | {"event_time": "soon"}]}, r"recent\.0\.event_time: Invalid isoformat"),
         ({"recent": [CLICK | {"item_id": 5}]}, r"recent\.0\.item_id: .*string"),
         ({"recent": [CLICK | {"price_minor": -1}]}, r"recent\.0\.price_minor: "),
+        ({"recent": [CLICK | {"price_minor": float("nan")}]}, r"recent\.0\.price_minor: .*finite"),
         ({"recent": [CLICK | {"price": 1}]}, r"recent\.0\.price: Extra inputs"),
         ({"recent": [CLICK, 5]}, r"recent\.1: "),
         ({"recent": "abc"}, "recent: .*list"),
