@@ -1,6 +1,7 @@
 """Train the encoder on what lies before --date: continue from the champion's, or from the beginning.
 
-Without a champion a base is trained first, on what lies before the ranker's labels; the encoder continues from it.
+Without a champion a base is trained first, on what lies before the ranker's labels; the encoder continues from it. The
+base may begin with another domain's encoder (encoder.start).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from recsys.encoder import job as encoders
 from recsys.job import Context, Job, day_argument, run
 from recsys.registry import tracking
 from recsys.registry.champion import champion
+from recsys.registry.origin import origin
 from recsys.tables import EVENTS, ITEMS
 
 
@@ -36,7 +38,8 @@ def main(context: Context) -> None:
         encoders.keep_base(settings, day, start.encoder)
     else:
         with tracking.run(settings, "encoder", f"{day}-base", params, read):
-            tracking.log_curves(encoders.train_base(view, settings, day, tracking.log_epoch), ["loss", "recall"])
+            logs = encoders.train_base(view, settings, day, tracking.log_epoch, origin(settings))
+            tracking.log_curves(logs, ["loss", "recall"])
     with tracking.run(settings, "encoder", day.isoformat(), params, read):
         tracking.log_curves(encoders.train_encoder(view, settings, day, tracking.log_epoch), ["loss", "recall"])
 

@@ -133,6 +133,9 @@ class EncoderSettings(Section):
     validation_users: int = Field(4000, ge=0, description="users at most whose last new item is held out; 0: none")
     validation_share: float = Field(0.1, ge=0, le=1, description="of all users, at most this share is held out")
     replay: float = Field(0.2, ge=0, description="old sequences mixed into an increment, as a share of the new ones")
+    start: str = Field(
+        "", description="another domain's encoder to begin with: its folder, models:/NAME/VERSION or empty"
+    )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="trains on this; auto: on a GPU if there is one")
 
     @model_validator(mode="after")

@@ -21,6 +21,16 @@ NOISE = 0.1  # deviation of what is added to a new item's row, as a share of the
 
 def check(start: TrainedEncoder, settings: EncoderSettings, behaviours: tuple[str, ...]) -> None:
     """BundleError where `start` has another shape, or where its behaviour types are not the first of `behaviours`."""
+    check_shape(start, settings)
+    if behaviours[: len(start.behaviours)] != start.behaviours:
+        raise BundleError(
+            f"The encoder to continue from knows the behaviours {', '.join(start.behaviours)}; found"
+            f" {', '.join(behaviours)}. New types may only follow the known ones; else train without a start."
+        )
+
+
+def check_shape(start: TrainedEncoder, settings: EncoderSettings) -> None:
+    """BundleError where `start` has another shape."""
     for name in SHAPE:
         was, wanted = getattr(start.settings, name), getattr(settings, name)
         if was != wanted:
@@ -28,11 +38,6 @@ def check(start: TrainedEncoder, settings: EncoderSettings, behaviours: tuple[st
                 f"encoder.{name} is {wanted}, but the encoder to continue from has {was}."
                 f" Set encoder.{name}={was}, or train without a start."
             )
-    if behaviours[: len(start.behaviours)] != start.behaviours:
-        raise BundleError(
-            f"The encoder to continue from knows the behaviours {', '.join(start.behaviours)}; found"
-            f" {', '.join(behaviours)}. New types may only follow the known ones; else train without a start."
-        )
 
 
 def grown(

@@ -66,14 +66,17 @@ def checkpoints_of(settings: Settings) -> Path:
     return local_folder(settings.artifacts) / "training"
 
 
-def train_base(view: View, settings: Settings, day: date, on_epoch: OnEpoch) -> list[EpochLog]:
+def train_base(
+    view: View, settings: Settings, day: date, on_epoch: OnEpoch, origin: TrainedEncoder | None = None
+) -> list[EpochLog]:
     """Train from the beginning on what lies before the labels of `day`: `ranker.days` before it starts.
 
-    Raises NoDataError: nothing to learn from.
+    `origin` is another domain's encoder, whose weights it begins with. Raises NoDataError: nothing to learn from.
+    BundleError: `origin` has another shape than the settings.
     """
     until = start_of(day, settings.timezone) - timedelta(days=settings.ranker.days)
     with _replaced(encoders_of(settings, day).base) as folder:
-        return _train(view, settings, until, None, folder, on_epoch)
+        return _train(view, settings, until, None, folder, on_epoch, origin)
 
 
 def keep_base(settings: Settings, day: date, champion: TrainedEncoder) -> None:
@@ -153,7 +156,13 @@ def labels_from(base: TrainedEncoder) -> datetime:
 
 
 def _train(
-    view: View, settings: Settings, until: datetime, start: TrainedEncoder | None, folder: Path, on_epoch: OnEpoch
+    view: View,
+    settings: Settings,
+    until: datetime,
+    start: TrainedEncoder | None,
+    folder: Path,
+    on_epoch: OnEpoch,
+    origin: TrainedEncoder | None = None,
 ) -> list[EpochLog]:
     def say(epoch: EpochLog) -> None:
         _say(epoch)
@@ -167,7 +176,7 @@ def _train(
     torch.set_num_threads(settings.threads)
     event(log, "training the encoder", users=histories.users, behaviours=len(histories.time), warm=start is not None)
     names, checkpoint = tuple(settings.behaviours), checkpoints_of(settings) / f"{folder.name.lstrip('.')}.safetensors"
-    trained, logs = train(histories, names, settings.encoder, settings.seed, start, say, content, checkpoint)
+    trained, logs = train(histories, names, settings.encoder, settings.seed, start, say, content, checkpoint, origin)
     trained.save(folder)
     return logs
 

@@ -19,6 +19,7 @@ from recsys.encoder.model import Encoder
 from recsys.encoder.progress import EpochLog
 from recsys.encoder.sequences import tokens
 from recsys.encoder.trained import TrainedEncoder, unit_vectors
+from recsys.encoder.transfer import transferred
 from recsys.encoder.vocabulary import Vocabulary
 from recsys.errors import ConfigError, NoDataError
 from recsys.features.history import Histories
@@ -33,21 +34,21 @@ def train(
     on_epoch: Callable[[EpochLog], None] | None = None,
     content: Content | None = None,
     checkpoint: Path | None = None,
+    origin: TrainedEncoder | None = None,
 ) -> tuple[TrainedEncoder, list[EpochLog]]:
     """Train on `h`, or continue from `start` on what is newer than it, with `settings.replay` of the older.
 
     Items of `content` that nobody has met follow the learned ones in the vocabulary, with vectors guessed from it; an
-    increment begins without the guesses of `start`, and new items begin where their content says.
+    increment begins without the guesses of `start`, and new items begin where their content says. Without a `start`,
+    `origin` gives all weights to begin with but those of the items (transfer.transferred).
 
     After each epoch the state of the training is kept in the file `checkpoint`, which the caller removes. A call of the
-    same arguments that finds the file goes on after the last epoch in it, and ends with the same bits on a CPU.
+    same arguments that finds the file goes on after the last epoch in it. On a CPU the same seed, input and number of
+    threads give the same bits, cut off or not. An increment that never beats its own beginning on the held-out items
+    returns that beginning, with the new items at their initial vectors. The result lies on the CPU.
 
-    On a CPU the same seed, input and number of threads give the same bits. An increment that never beats its own
-    beginning on the held-out items returns that beginning, with the new items at their initial vectors. The result
-    lies on the CPU, wherever it was trained.
-
-    Raises NoDataError: no history holds two different items (with `start`: one newer than it). BundleError: `start`
-    does not fit `settings` or `behaviours`. ConfigError: a GPU is asked for, and PyTorch sees none.
+    Raises NoDataError: no history holds two different items (with `start`: one newer than it). BundleError: `start` or
+    `origin` does not fit `settings`, `start` not `behaviours`. ConfigError: a GPU is asked for, PyTorch sees none.
     """
     device = training_device(settings.device)
     rng = np.random.default_rng(seed)
@@ -57,16 +58,15 @@ def train(
         start = start.without_guesses()
     vocabulary = Vocabulary(()).grow(h.items) if start is None else start.vocabulary.grow(h.items)
     t = tokens(h, vocabulary, len(behaviours))
-    examples, old, held = split(h, t, settings, rng, None if start is None else start.newest)
-    if not len(examples.windows.end):
-        raise NoDataError(_nothing(h.users, start is not None))
-    gpus = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=gpus):  # layers draw from the caller's state when they are made
+    examples, old, held = split(h, t, settings, rng, start.newest if start else None)
+    _require(len(examples.windows.end), h.users, start is not None)
+    # Layers draw from the caller's state when they are made.
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         model = Encoder(settings, len(vocabulary), len(behaviours), generator)
         if start is not None:
-            found = guess(content, start.vocabulary, start.item_vectors(), rng) if content else None
-            new = vocabulary.items[len(start.vocabulary) :]
-            grown(start, model, t, h.offsets, generator, aligned(found, new, settings.dim))
+            grown(start, model, t, h.offsets, generator, _guessed(start, vocabulary, content, rng))
+        elif origin is not None:
+            transferred(origin, model, settings, behaviours)
         run = Run(model.to(device), t, examples, old, held, settings)
         torch.manual_seed(seed)
         most = settings.epochs if start is None else settings.increment_epochs
@@ -74,6 +74,14 @@ def train(
             logs = epochs(run, most, start is not None, rng, on_epoch, checkpoint)
     newest = max(int(h.time.max()), start.newest if start is not None else int(h.time.min()))
     return _completed(run, vocabulary, behaviours, newest, content, rng), logs
+
+
+def _guessed(
+    start: TrainedEncoder, vocabulary: Vocabulary, content: Content | None, rng: np.random.Generator
+) -> torch.Tensor:
+    """[new items, D] where the content says that items begin which `start` lacks."""
+    found = guess(content, start.vocabulary, start.item_vectors(), rng) if content else None
+    return aligned(found, vocabulary.items[len(start.vocabulary) :], start.settings.dim)
 
 
 def _completed(
@@ -100,9 +108,10 @@ def _completed(
     )
 
 
-def _nothing(users: int, increment: bool) -> str:
+def _require(windows: int, users: int, increment: bool) -> None:
     newer = " newer than the encoder to continue from" if increment else ""
-    return f"None of {users} histories holds two different items{newer}: there is nothing to learn."
+    if not windows:
+        raise NoDataError(f"None of {users} histories holds two different items{newer}: there is nothing to learn.")
 
 
 def training_device(asked: str) -> torch.device:
