@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import re
 
-import mlflow
-from mlflow.exceptions import MlflowException
-
 from recsys.config import Settings
 from recsys.encoder.trained import TrainedEncoder
 from recsys.errors import BundleError, ConfigError
 from recsys.paths import local_folder
-from recsys.registry import promote, tracking
-from recsys.registry.champion import registry_folder
+from recsys.registry import client, promote, tracking
+from recsys.registry.kept import registry_folder
 
 REGISTERED = re.compile(r"models:/(?P<model>[^/@]+)(?:/(?P<version>\d+)|@(?P<alias>[^/@]+))")
 
@@ -22,6 +19,7 @@ def origin(settings: Settings) -> TrainedEncoder | None:
 
     It is a folder (path or file: URI) that `TrainedEncoder.save` wrote, or models:/NAME/VERSION or models:/NAME@ALIAS,
     whose bundle is verified. Raises ConfigError: neither of these. BundleError: there is none, or it is not sound.
+    RegistryError: the registry does not answer.
     """
     uri = settings.encoder.start
     if not uri:
@@ -35,12 +33,12 @@ def origin(settings: Settings) -> TrainedEncoder | None:
     return TrainedEncoder.load(local_folder(uri))
 
 
-def _registered(settings: Settings, model: str, version: str | None, alias: str) -> TrainedEncoder:
+def _registered(settings: Settings, model: str, version: str | None, alias: str | None) -> TrainedEncoder:
     tracking.connect(settings)
+    names = settings.registry.model_copy(update={"model": model, "alias": alias or settings.registry.alias})
     if version is None:
-        try:
-            version = str(mlflow.MlflowClient().get_model_version_by_alias(model, alias).version)
-        except MlflowException as error:
-            raise BundleError(f"encoder.start: model {model!r} has no {alias!r}: {error.message}") from error
-    names = settings.registry.model_copy(update={"model": model})
+        present = client.champion(names)
+        if present is None:
+            raise BundleError(f"encoder.start: model {model!r} has no {alias!r} in the registry.")
+        version = str(present.version)
     return promote.fetch(names, version, registry_folder(settings) / "start").encoder

@@ -47,5 +47,5 @@ def test_a_registered_bundle_by_version_and_by_alias(make_bundle: MakeBundle, st
         np.testing.assert_array_equal(found.item_vectors(), made.encoder.item_vectors())
     with pytest.raises(BundleError, match="model 'other-shop' has no 'newest'"):
         origin(asking(store, "models:/other-shop@newest"))
-    with pytest.raises(BundleError, match="Version 99 of 'other-shop' cannot be downloaded"):
+    with pytest.raises(BundleError, match="Version 99 of 'other-shop' is not in the registry"):
         origin(asking(store, "models:/other-shop/99"))
