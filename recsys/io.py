@@ -1,74 +1,32 @@
 """The one read and write path of all tables.
 
 Delta commits one table at a time. A batch therefore writes its tables first and its row in `batches` last; readers see
-each table at the newest version that a row of `batches` names, so never half a batch.
+each table at the newest version that a row of `batches` names, so never half a batch. Of a table whose newest row wins
+they see one epoch: that of the row of `batches`. An epoch in the making is in the table, and no row names it.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 
+from delta.exceptions import MetadataChangedException
 from delta.tables import DeltaTable
-from py4j.java_gateway import JavaObject
 from pyspark.sql import Column as SparkColumn
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.util import inheritable_thread_target
 
+from recsys.commit import VERSION
+from recsys.commit import Accounting as Accounting
+from recsys.commit import Commit as Commit
+from recsys.deltalog import commit_info, snapshot
 from recsys.errors import NoDataError
+from recsys.pins import Pin, merged, pins_at, told
 from recsys.tables import BATCHES, Table
-
-VERSION = ("epoch", "batch")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Commit:
-    """Who writes: a query or job, its epoch and its batch.
-
-    A batch that its query had begun before it was cut off is `replayed` with the same rows: a write that is in the
-    table already is skipped. All other batches are new. A job that runs again may have other rows; its writes replace,
-    they are never skipped.
-    """
-
-    query: str
-    epoch: int
-    batch: int
-    replayed: bool = False
-
-    def options(self, table: Table) -> dict[str, str]:
-        """Delta writer options: who wrote it, for the table's history.
-
-        A replayed write also gets a transaction id, so that of two processes that replay it at once only one commits.
-        Others do without: Delta reads a table's whole state to look an id up, which takes longer than a small write.
-        """
-        who = {"userMetadata": json.dumps({"query": self.query, "epoch": self.epoch, "batch": self.batch})}
-        if not self.replayed:
-            return who
-        return who | {"txnAppId": f"{self.query}/{self.epoch}/{table.name}", "txnVersion": str(self.batch)}
-
-    @property
-    def columns(self) -> dict[str, int]:
-        """The version that rows are written under."""
-        return dict(zip(VERSION, (self.epoch, self.batch), strict=True))
-
-    def stamp(self, rows: DataFrame) -> DataFrame:
-        """`rows` with the version that they are written under."""
-        return rows.withColumns({name: F.lit(value) for name, value in self.columns.items()})
-
-
-@dataclass(frozen=True, kw_only=True)
-class Accounting:
-    """What became of a batch's input rows."""
-
-    rows_in: int = 0
-    accepted: int = 0
-    duplicate: int = 0
-    rejected: int = 0
 
 
 @dataclass(frozen=True)
@@ -95,12 +53,19 @@ class Warehouse:
         builder.partitionedBy(*table.partition_by).execute()
 
     def write(
-        self, table: Table, rows: DataFrame, commit: Commit, *, mode: str = "append", replace: str | None = None
+        self,
+        table: Table,
+        rows: DataFrame,
+        commit: Commit,
+        *,
+        mode: str = "append",
+        replace: str | None = None,
+        more: Mapping[str, object] | None = None,
     ) -> int:
         """Write `rows` and return the table's version. `replace` is a predicate: only rows that match are replaced.
 
         A table that an earlier release made gets the columns that it lacks; they are NULL in its older rows. A replayed
-        batch that the table holds already is not written again.
+        batch that the table holds already is not written again. `more` goes into the table's history.
         """
         if self.exists(table):
             if commit.replayed and self.written(table, commit):
@@ -112,7 +77,11 @@ class Warehouse:
         writer = rows.select(*columns).write.format("delta").mode("overwrite" if replace else mode)
         if replace:
             writer = writer.option("replaceWhere", replace)
-        writer.options(**commit.options(table)).save(self.path(table))
+        writer.options(**commit.options(table, more or {}))
+        try:
+            writer.save(self.path(table))
+        except MetadataChangedException:  # another job has just given the table a new column; nothing was written
+            writer.save(self.path(table))
         return self.version(table)
 
     def write_all(self, tables: Mapping[Table, DataFrame], commit: Commit) -> dict[str, int]:
@@ -128,7 +97,7 @@ class Warehouse:
         return whole.where((F.col("epoch") == commit.epoch) & (F.col("batch") == commit.batch))
 
     def _extend(self, table: Table) -> None:
-        present = set(self._snapshot(table).schema().fieldNames())
+        present = set(snapshot(self.spark, self.path(table)).schema().fieldNames())
         lacking = [column for column in table.columns if column.name not in present]
         if lacking:
             added = ", ".join(f"`{column.name}` {column.type} COMMENT {_quoted(column.meaning)}" for column in lacking)
@@ -136,7 +105,7 @@ class Warehouse:
 
     def version(self, table: Table) -> int:
         """The table's newest Delta version."""
-        return int(self._snapshot(table).version())
+        return int(snapshot(self.spark, self.path(table)).version())
 
     def written(self, table: Table, commit: Commit) -> bool:
         """Whether the commit's write, or a later one of the same query and epoch, is in the table already.
@@ -152,12 +121,6 @@ class Warehouse:
         who = F.from_json("userMetadata", "query string, epoch int, batch bigint").alias("who")
         history = DeltaTable.forPath(self.spark, self.path(table)).history().select(who).select("who.*")
         return not history.where(_by(commit) & (F.col("batch") >= commit.batch)).isEmpty()
-
-    def _snapshot(self, table: Table) -> JavaObject:
-        jvm = self.spark._jvm
-        none = jvm.scala.Option.empty()  # type: ignore[union-attr]
-        log = jvm.org.apache.spark.sql.delta.DeltaLog.forTable(self.spark._jsparkSession, self.path(table))  # type: ignore[union-attr]
-        return log.update(False, none, none)
 
     def finish(
         self, commit: Commit, versions: Mapping[str, int], started: datetime, counts: Accounting | None = None
@@ -178,16 +141,27 @@ class Warehouse:
         }
         # Not literals in a plan: Spark would generate and compile code for each new value.
         frame = self.spark.createDataFrame([tuple(row[name] for name in BATCHES.names)], BATCHES.ddl)
-        self.write(BATCHES, frame.coalesce(1), commit)
+        base = self.version(BATCHES) if self.exists(BATCHES) else -1
+        pins = merged(self._pins(base), {name: Pin(commit.epoch, version) for name, version in versions.items()})
+        self.write(BATCHES, frame.coalesce(1), commit, more=told(pins, base))
 
     def view(self) -> View:
         """All tables at the newest committed batch. NoDataError where there is none."""
         if not self.exists(BATCHES):
             raise NoDataError(f"no batch was ever committed under {self.root!r}: run jobs/stream.py first.")
-        batches = self.spark.read.format("delta").load(self.path(BATCHES))
-        newest = batches.select(F.explode("versions").alias("table", "version")).groupBy("table")
-        rows = newest.agg(F.max("version").alias("version")).collect()  # one row a table
-        return View(self, {row["table"]: row["version"] for row in rows} | {BATCHES.name: self.version(BATCHES)})
+        version = self.version(BATCHES)
+        return View(self, {**self._pins(version), BATCHES.name: Pin(0, version)})
+
+    def _pins(self, version: int) -> dict[str, Pin]:
+        """What the rows of `batches` up to this version name, told by its newest commits where these know it."""
+        log = snapshot(self.spark, self.path(BATCHES)) if version >= 0 else None
+        found = pins_at(version, lambda at: commit_info(log, self.spark, at))
+        if found is not None:
+            return found
+        rows = self.spark.read.format("delta").option("versionAsOf", version).load(self.path(BATCHES))
+        pinned = rows.select(F.explode("versions").alias("table", "version"), "epoch").groupBy("table")
+        newest = pinned.agg(F.max(F.struct("epoch", "version")).alias("pin")).collect()  # one row a table
+        return {row["table"]: Pin(*row["pin"]) for row in newest}
 
     def next_batch(self, query: str) -> Commit:
         """The commit that a job, which has no checkpoint, writes next under its name."""
@@ -202,22 +176,33 @@ class Warehouse:
 
 @dataclass(frozen=True)
 class View:
-    """A consistent view: each table at a pinned version."""
+    """A consistent view: each table at a pinned version, and of it the pinned epoch where newer rows win."""
 
     warehouse: Warehouse
-    versions: Mapping[str, int] = field(default_factory=dict)
+    pins: Mapping[str, Pin] = field(default_factory=dict)
+
+    @property
+    def versions(self) -> dict[str, int]:
+        """The Delta version of each table."""
+        return {name: pin.version for name, pin in self.pins.items()}
+
+    def epoch(self, table: Table) -> int | None:
+        """The epoch that readers see; None: no committed batch has written the table."""
+        return self.pins[table.name].epoch if table.name in self.pins else None
 
     def has(self, table: Table) -> bool:
         """Whether a committed batch has written the table."""
-        return table.name in self.versions
+        return table.name in self.pins
 
     def read(self, table: Table) -> DataFrame:
-        """All rows of the table at its pinned version. NoDataError where no committed batch wrote it."""
-        if table.name not in self.versions:
-            found = ", ".join(sorted(self.versions)) or "none"
+        """All rows that readers see. NoDataError where no committed batch wrote the table."""
+        if table.name not in self.pins:
+            found = ", ".join(sorted(self.pins)) or "none"
             raise NoDataError(f"table {table.name!r} has no committed rows. Tables with rows: {found}.")
-        reader = self.warehouse.spark.read.format("delta").option("versionAsOf", self.versions[table.name])
-        return reader.load(self.warehouse.path(table))
+        pin = self.pins[table.name]
+        reader = self.warehouse.spark.read.format("delta").option("versionAsOf", pin.version)
+        rows = reader.load(self.warehouse.path(table))
+        return rows.where(F.col("epoch") == pin.epoch) if table.kind == "newest wins" else rows
 
     def latest(self, table: Table, columns: Sequence[str] | None = None) -> DataFrame:
         """Of a `newest wins` table, the row of the highest (epoch, batch) for each key.

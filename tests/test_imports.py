@@ -26,6 +26,9 @@ FOUNDATIONS: tuple[str, ...] = (
     "log",
     "java",
     "session",
+    "pins",
+    "commit",
+    "deltalog",
     "io",
     "pseudonyms",
 )
@@ -42,6 +45,7 @@ SPARK_MODULES = {
     "listed",
     "parity",
     "cells",
+    "rebuild",
 }  # may import pyspark
 SPARK = {"pyspark", "delta", "py4j"}
 MODULES = sorted((ROOT / "recsys").rglob("*.py"))

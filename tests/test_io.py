@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from delta.tables import DeltaTable
 from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
+from pyspark.util import inheritable_thread_target
 
+from recsys.commit import Accounting, Commit
 from recsys.errors import NoDataError
-from recsys.io import Accounting, Commit, Warehouse
+from recsys.io import Warehouse
 from recsys.schema import Column, Table
 from recsys.tables import BATCHES
 
@@ -83,6 +89,7 @@ def test_a_replayed_batch_has_one_row_whoever_wrote_since(spark: SparkSession, w
     assert sorted((row["batch"], row["versions"]) for row in found.collect()) == [
         (0, {THINGS.name: 0}), (1, {THINGS.name: 0}), (2, {}),
     ]  # fmt: skip
+    assert warehouse.view().versions == {THINGS.name: 0, BATCHES.name: 3}  # told by the rows, not by that commit
 
 
 def test_tables_written_at_once_have_their_own_versions(spark: SparkSession, warehouse: Warehouse) -> None:
@@ -154,14 +161,51 @@ def test_a_table_of_an_earlier_release_gets_the_new_columns(spark: SparkSession,
     assert found.schema["b"].metadata["comment"] == "it's new"
 
 
-def test_latest_goes_by_epoch_before_batch_and_total_sums(spark: SparkSession, warehouse: Warehouse) -> None:
+def test_latest_is_of_the_pinned_epoch_and_total_sums(spark: SparkSession, warehouse: Warehouse) -> None:
     written = things(spark, ("a", 1, 0), batch=9).unionByName(things(spark, ("a", 2, 0), epoch=1))
     written = written.unionByName(things(spark, ("b", 4, 0), batch=1)).unionByName(things(spark, ("b", 3, 0), batch=2))
     version = warehouse.write(THINGS, written.coalesce(1), commit(0))
     warehouse.finish(commit(0), {THINGS.name: version}, NOW)
     view = warehouse.view()
-    assert [row[:2] for row in values(view.latest(THINGS))] == [("a", 2), ("b", 3)]
-    assert values(view.total(THINGS, ["n", "part"])) == [("a", 3, 0), ("b", 7, 0)]
+    assert [row[:2] for row in values(view.latest(THINGS))] == [("a", 1), ("b", 3)]
+    assert values(view.total(THINGS, ["n", "part"])) == [("a", 1, 0), ("b", 7, 0)]
+    warehouse.finish(commit(0, epoch=1, query="rebuild"), {THINGS.name: version}, NOW)
+    warehouse.finish(commit(1), {THINGS.name: version + 1}, NOW)  # by a stream that has not heard of it
+    assert [row[:2] for row in values(warehouse.view().latest(THINGS))] == [("a", 2)]
+    assert [row[:2] for row in values(view.latest(THINGS))] == [("a", 1), ("b", 3)]
+
+
+def test_a_view_reads_a_commit_and_starts_no_job(spark: SparkSession, warehouse: Warehouse) -> None:
+    for batch in range(3):
+        warehouse.finish(commit(batch), {THINGS.name: batch}, NOW)
+    spark.sparkContext.setJobGroup("view", "of 3 batches")
+    assert warehouse.view().versions == {THINGS.name: 2, BATCHES.name: 3}
+    assert list(spark.sparkContext.statusTracker().getJobIdsForGroup("view")) == []
+    DeltaTable.forPath(spark, warehouse.path(BATCHES)).optimize().executeCompaction()
+    assert warehouse.view().versions == {THINGS.name: 2, BATCHES.name: 4}  # a fold is not in the way
+
+
+def test_a_write_outlives_a_column_that_another_job_adds(spark: SparkSession, warehouse: Warehouse) -> None:
+    grown = THINGS.extended((Column(name="b", type="bigint", meaning="new"),))
+    warehouse.create(THINGS)
+    begun, added = Path(f"{warehouse.root}begun"), Path(f"{warehouse.root}added")
+
+    def slow(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        begun.touch()
+        while not added.exists():
+            time.sleep(0.01)
+        yield from batches
+
+    rows = things(spark, ("a", 1, 0)).mapInArrow(slow, THINGS.ddl)
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(inheritable_thread_target(spark)(warehouse.write), THINGS, rows, commit(0))
+        while not begun.exists() and not running.done():
+            time.sleep(0.01)
+        warehouse.write(grown, things(spark, ("b", 2, 0)).withColumn("b", F.lit(5)), commit(0, query="other"))
+        added.touch()
+        running.result()
+    found = spark.read.format("delta").load(warehouse.path(grown))
+    assert values(found.select("id", "b")) == [("a", None), ("b", 5)]
 
 
 def test_a_job_counts_its_own_batches(warehouse: Warehouse) -> None:
