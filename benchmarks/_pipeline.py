@@ -50,7 +50,7 @@ class Pipeline:
         """Start `events -> user_profiles`."""
         self.warehouse.create(EVENTS)
         point = queries.checkpoint(self.warehouse, self.settings.checkpoints, stream.QUERY)
-        state, write = stream.profiles_stream(self.warehouse, self.settings, point.epoch, point.pending)
+        state, write = stream.profiles_stream(self.warehouse, self.settings, point)
         return queries.start(state, write, name=stream.QUERY, point=point, trigger=trigger, mode="update")
 
     def add_events(self, rows: DataFrame) -> None:

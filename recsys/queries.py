@@ -1,21 +1,17 @@
-"""Named streaming queries: their checkpoints and epochs, a clean stop, and their progress in the log."""
+"""Named streaming queries: their start, a clean stop, and their progress in the log."""
 
 from __future__ import annotations
 
-import json
 import logging
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime
 from functools import lru_cache
 from types import FrameType
 
 from pyspark.errors import StreamingQueryException
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
 from pyspark.sql.streaming.listener import (
     QueryIdleEvent,
     QueryProgressEvent,
@@ -25,77 +21,15 @@ from pyspark.sql.streaming.listener import (
 )
 from pyspark.sql.streaming.query import StreamingQuery
 
-from recsys.errors import ConfigError, RefusedError
-from recsys.io import Warehouse
+from recsys.checkpoints import Checkpoint as Checkpoint
+from recsys.checkpoints import agree as agree
+from recsys.checkpoints import checkpoint as checkpoint
+from recsys.errors import ConfigError
 from recsys.log import event as event_
-from recsys.tables import BATCHES
 
 AVAILABLE_NOW = "available-now"
-RESTS_ON = "rests_on"  # folder of a checkpoint
 CONSTRAINTS = "spark.sql.constraintPropagation.enabled"
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Checkpoint:
-    """A query's checkpoint. A new one is a new epoch, so that what it writes wins over what an older one wrote."""
-
-    path: str
-    epoch: int
-    began: datetime | None  # start of its first committed batch
-    pending: int | None = None  # the batch that was begun and not ended: it is replayed
-
-
-def checkpoint(warehouse: Warehouse, root: str, query: str, rebuild: bool = False) -> Checkpoint:
-    """The newest checkpoint of the query; with `rebuild`, or where there is none, the next epoch's."""
-    newest = _newest_epoch(warehouse.spark, f"{root.rstrip('/')}/{query}")
-    epoch = 0 if newest is None else newest + rebuild
-    began = None
-    if warehouse.exists(BATCHES):
-        rows = warehouse.spark.read.format("delta").load(warehouse.path(BATCHES))
-        first = rows.where((F.col("query") == query) & (F.col("epoch") == epoch)).agg(F.min("started_at")).first()
-        began = first[0] if first else None
-    path = f"{root.rstrip('/')}/{query}/epoch={epoch}"
-    offsets, commits = (_newest_batch(warehouse.spark, f"{path}/{log_}") for log_ in ("offsets", "commits"))
-    return Checkpoint(path=path, epoch=epoch, began=began, pending=offsets if offsets != commits else None)
-
-
-def agree(spark: SparkSession, point: Checkpoint, rests_on: Mapping[str, str]) -> None:
-    """Keep beside the checkpoint what the query's state and rows rest on, or compare with what is kept there.
-
-    Raises RefusedError: the query was begun with something else, which it names.
-    """
-    folder = f"{point.path}/{RESTS_ON}"
-    if "_SUCCESS" not in (_listed(spark, folder) or []):  # absent, or the write was cut off
-        line = spark.createDataFrame([(json.dumps(dict(rests_on)),)], "value string")
-        line.coalesce(1).write.mode("overwrite").text(folder)
-        return
-    kept = json.loads("".join(row["value"] for row in spark.read.text(folder).collect()))  # the one line of above
-    changed = [f"{name} was {kept.get(name)}, now {now}" for name, now in rests_on.items() if kept.get(name) != now]
-    if changed:
-        raise RefusedError(
-            f"{point.path!r} was begun with other settings: {'; '.join(changed)}. Take these back, or start "
-            "jobs/stream.py with --rebuild: it computes the table anew from `events`, under a new epoch."
-        )
-
-
-def _newest_epoch(spark: SparkSession, folder: str) -> int | None:
-    names = _listed(spark, folder) or []
-    return max((int(name.partition("=")[2]) for name in names if name.startswith("epoch=")), default=None)
-
-
-def _newest_batch(spark: SparkSession, folder: str) -> int | None:
-    return max((int(name) for name in _listed(spark, folder) or [] if name.isdecimal()), default=None)
-
-
-def _listed(spark: SparkSession, folder: str) -> list[str] | None:
-    """Names in a folder of any file system; None: there is no such folder."""
-    jvm = spark._jvm
-    path = jvm.org.apache.hadoop.fs.Path(folder)  # type: ignore[union-attr]
-    files = path.getFileSystem(spark._jsparkSession.sessionState().newHadoopConf())
-    if not files.exists(path):
-        return None
-    return [str(status.getPath().getName()) for status in files.listStatus(path)]
 
 
 def start(
@@ -169,10 +103,10 @@ def _finish(query: StreamingQuery, patience_s: float = 60.0, step_s: float = 0.1
     query.stop()
 
 
-def wait(queries: Sequence[StreamingQuery], poll_s: float = 0.5) -> None:
+def wait(queries: Sequence[StreamingQuery], poll_s: float = 0.5) -> list[str]:
     """Wait until all queries have ended; the first failure stops the others and is raised.
 
-    On SIGTERM and SIGINT each query ends its running batch and stops.
+    On SIGTERM and SIGINT, whose names are returned, each query ends its running batch and stops.
     """
     with signals_noted() as seen:
         try:
@@ -185,6 +119,7 @@ def wait(queries: Sequence[StreamingQuery], poll_s: float = 0.5) -> None:
                         _finish(query)
             for query in queries:  # one that failed while another was waited for says so here
                 query.awaitTermination(poll_s)  # type: ignore[arg-type]
+            return seen
         except StreamingQueryException:
             for query in queries:
                 query.stop()

@@ -41,6 +41,7 @@ class StreamSettings(Section):
     future_minutes: int = Field(10, ge=0, description="how far an event's time may lie after its arrival")
     max_files: int = Field(64, ge=1, description="source files in one micro-batch")
     max_events_files: int = Field(64, ge=1, description="files of `events` in one micro-batch of the profiles query")
+    rebuild_mb: int = Field(256, ge=1, description="size of `events` files in one micro-batch of jobs/rebuild.py")
     tile_minutes: int = Field(5, ge=1, le=60, description="width of an item tile; divides 60")
     embed: bool = Field(True, description="a batch also makes its users' vectors, with the champion if there is one")
     champion_s: float = Field(30.0, gt=0, description="seconds between two looks at the registry for a new champion")

@@ -32,7 +32,7 @@ FOUNDATIONS: tuple[str, ...] = (
     "io",
     "pseudonyms",
 )
-FOUNDATIONS += ("paths", "archive", "queries", "flow")
+FOUNDATIONS += ("paths", "archive", "checkpoints", "queries", "flow")
 TENSOR = ("features", "content", "encoder", "candidates", "ranking", "topn", "registry", "serving")
 ORDER = (*FOUNDATIONS, "events", "simulate", *TENSOR, "monitor", "job", "nightly", "demo")
 SPARK_MODULES = {

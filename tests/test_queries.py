@@ -16,8 +16,7 @@ from pyspark.errors import StreamingQueryException
 from pyspark.sql import DataFrame, SparkSession
 
 from recsys import queries
-from recsys.errors import ConfigError, RefusedError
-from recsys.io import Commit, Warehouse
+from recsys.errors import ConfigError
 
 NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
 FOREVER = "100 milliseconds"
@@ -33,38 +32,6 @@ def reading(rows: DataFrame, batch: int) -> None:
 
 def point(folder: Path) -> queries.Checkpoint:
     return queries.Checkpoint(path=str(folder / "epoch=0"), epoch=0, began=None)
-
-
-def test_epochs_grow_with_each_rebuild(spark: SparkSession, tmp_path: Path) -> None:
-    warehouse, root = Warehouse(spark, f"{tmp_path}/w"), f"{tmp_path}/c/"
-    first = queries.checkpoint(warehouse, root, "q")
-    assert first == queries.Checkpoint(path=f"{tmp_path}/c/q/epoch=0", epoch=0, began=None)
-    assert queries.checkpoint(warehouse, root, "q", rebuild=True).epoch == 0  # there is nothing to rebuild
-    for epoch in (0, 2, 10):
-        (tmp_path / "c" / "q" / f"epoch={epoch}").mkdir(parents=True)
-    (tmp_path / "c" / "q" / "notes").mkdir()
-    for name in ("offsets/9", "offsets/10", "commits/9"):
-        (tmp_path / "c" / "q" / "epoch=10" / name).mkdir(parents=True)
-    warehouse.finish(Commit(query="q", epoch=10, batch=0), {}, NOW.replace(hour=4))
-    warehouse.finish(Commit(query="q", epoch=10, batch=1), {}, NOW.replace(hour=5))
-    warehouse.finish(Commit(query="q", epoch=2, batch=0), {}, NOW)
-    again = queries.checkpoint(warehouse, root, "q")
-    assert (again.epoch, again.began, again.pending) == (10, datetime(2026, 1, 1, 4), 10)
-    (tmp_path / "c" / "q" / "epoch=10" / "commits" / "10").mkdir()
-    assert queries.checkpoint(warehouse, root, "q").pending is None  # it ended
-    rebuilt = queries.checkpoint(warehouse, root, "q", rebuild=True)
-    assert rebuilt == queries.Checkpoint(path=f"{tmp_path}/c/q/epoch=11", epoch=11, began=None)
-    assert queries.checkpoint(warehouse, root, "other").epoch == 0
-
-
-def test_a_checkpoint_is_kept_to_what_it_was_begun_with(spark: SparkSession, tmp_path: Path) -> None:
-    queries.agree(spark, point(tmp_path), {"features.k": "256", "the features": "a, b"})
-    queries.agree(spark, point(tmp_path), {"features.k": "256", "the features": "a, b"})
-    with pytest.raises(RefusedError, match=r"features.k was 256, now 128\. Take these back.* --rebuild") as told:
-        queries.agree(spark, point(tmp_path), {"features.k": "128", "the features": "a, b"})
-    assert "the features" not in str(told.value)
-    with pytest.raises(RefusedError, match="the features was a, b, now a"):
-        queries.agree(spark, point(tmp_path), {"features.k": "256", "the features": "a"})
 
 
 def test_an_unknown_trigger_is_refused(spark: SparkSession, tmp_path: Path) -> None:

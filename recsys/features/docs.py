@@ -71,7 +71,7 @@ features:
 | `reference` | of `trend`: the longer window |
 
 What no state of a user can say exactly is refused before Spark starts: a behaviour that is not engaged, a window out of
-range, a name that is there already. A set of features that changed asks for `jobs/stream.py --rebuild`, and for a new
+range, a name that is there already. A set of features that changed asks for `jobs/rebuild.py`, and for a new
 model: the present one reads the former set.
 
 ## Your own features of items

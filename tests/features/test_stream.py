@@ -60,7 +60,7 @@ class Shop:
         from recsys.features.stream import QUERY, profiles_stream
 
         point = queries.checkpoint(self.warehouse, self.settings.checkpoints, QUERY)
-        rows, write = profiles_stream(self.warehouse, self.settings, point.epoch, point.pending, derive)
+        rows, write = profiles_stream(self.warehouse, self.settings, point, derive)
         started = queries.start(rows, write, name=QUERY, point=point, trigger=queries.AVAILABLE_NOW, mode="update")
         queries.wait([started])
 

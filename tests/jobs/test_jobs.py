@@ -21,6 +21,7 @@ from jobs import (
     nightly,
     online,
     parity,
+    rebuild,
     recommend,
     simulate,
     stream,
@@ -30,16 +31,18 @@ from jobs import (
 from recsys import flow
 from recsys.job import run
 from tests.jobs.conftest import ROOT
+from tests.jobs.night import progress_log
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 STAGES = (stream, catalogue, backfill, parity, train_encoder, train_ranker, embed, recommend, evaluate)
-MODULES = (*STAGES, nightly, online)
+MODULES = (*STAGES, nightly, online, rebuild)
 OPTIONS = {"backfill": ["--from", "2026-03-01", "--to", "2026-03-02"]}
 OWN = {
-    "stream": ("--trigger", "--rebuild"),
+    "stream": ("--trigger",),
     "online": ("--trigger", "--rebuild"),
+    "rebuild": ("--anew",),
     "backfill": ("--from", "--to"),
     "train_encoder": ("--date", "--full"),
     "train_ranker": ("--date", "--full"),
@@ -194,6 +197,14 @@ def test_without_an_encoder_the_ranker_has_no_data(
 ) -> None:
     assert call(train_ranker, conf, "--date", "2026-03-01", "--set", f"artifacts={empty_store}") == 3
     assert "no encoder for --date 2026-03-01: run jobs/train_encoder.py first. Found: none." in said(capsys)
+
+
+def test_without_profiles_there_is_nothing_to_rebuild(
+    spark: SparkSession, conf: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with progress_log(spark):
+        assert call(rebuild, conf) == 3
+    assert "'user_profiles' has no rows yet: run jobs/stream.py, with any settings." in said(capsys)
 
 
 @pytest.mark.parametrize("module", [catalogue, backfill, train_encoder], ids=name)

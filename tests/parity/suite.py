@@ -50,7 +50,7 @@ class Stream:
 
         ingested(self.warehouse.spark, self.source, self.settings)
         point = queries.checkpoint(self.warehouse, self.settings.checkpoints, QUERY)
-        rows, write = profiles_stream(self.warehouse, self.settings, point.epoch, point.pending)
+        rows, write = profiles_stream(self.warehouse, self.settings, point)
         started = queries.start(rows, write, name=QUERY, point=point, trigger=queries.AVAILABLE_NOW, mode="update")
         queries.wait([started])
 
