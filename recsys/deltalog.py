@@ -1,8 +1,9 @@
-"""What Delta knows of a table without reading its state: asked of the driver's JVM, so that no Spark job is started."""
+"""What a Delta table's log says, without a Spark job and without a list of all its files."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 from py4j.java_gateway import JavaObject
 from py4j.protocol import Py4JJavaError
@@ -10,21 +11,69 @@ from pyspark.sql import SparkSession
 
 
 def snapshot(spark: SparkSession, path: str) -> JavaObject:
-    """The newest snapshot of the table at `path`."""
+    """The newest snapshot of the table at `path`, as Delta finds it: by a list of the log's files."""
     jvm = spark._jvm
     none = jvm.scala.Option.empty()  # type: ignore[union-attr]
     return jvm.org.apache.spark.sql.delta.DeltaLog.forTable(spark._jsparkSession, path).update(False, none, none)  # type: ignore[union-attr]
 
 
-def commit_info(snapshot: JavaObject, spark: SparkSession, version: int) -> dict[str, object] | None:
+def newest_version(spark: SparkSession, path: str) -> int:
+    """The newest version of the table at `path`; -1: there is no table.
+
+    Found by asking for single files from Delta's last checkpoint on. The log keeps the commits of a month, and a file
+    system that can not list from a name on, as the local one, takes longer for the list with each of them.
+    """
+    pointer = _text(spark, f"{path}/_delta_log/_last_checkpoint")
+    first = 0 if pointer is None else int(json.loads(pointer)["version"])
+    found = last_of(first, lambda version: _exists(spark, _commit(path, version)))
+    return int(snapshot(spark, path).version()) if found is None else found
+
+
+def last_of(first: int, exists: Callable[[int], bool]) -> int | None:
+    """The last of the whole numbers from `first` on that exist, which have no gap; None: `first` does not."""
+    if not exists(first):
+        return None
+    last, step = first, 1
+    while exists(last + step):
+        last, step = last + step, 2 * step
+    while step > 1:
+        step //= 2
+        last += step * exists(last + step)
+    return last
+
+
+def commit_info(spark: SparkSession, path: str, version: int) -> dict[str, object] | None:
     """The `commitInfo` of one commit as Delta wrote it. None: the file is gone, as Delta removes old ones."""
-    log = snapshot.deltaLog()
-    path = spark._jvm.org.apache.spark.sql.delta.util.FileNames.unsafeDeltaFile(log.logPath(), version)  # type: ignore[union-attr]
+    lines = _text(spark, _commit(path, version))
+    if lines is None:
+        return None
+    actions = (json.loads(line) for line in lines.splitlines())
+    return next((action["commitInfo"] for action in actions if "commitInfo" in action), {})
+
+
+def _commit(path: str, version: int) -> str:
+    return f"{path}/_delta_log/{version:020}.json"
+
+
+def _place(spark: SparkSession, file: str) -> tuple[JavaObject, JavaObject]:
+    path = spark._jvm.org.apache.hadoop.fs.Path(file)  # type: ignore[union-attr]
+    return path.getFileSystem(spark._jsparkSession.sessionState().newHadoopConf()), path
+
+
+def _exists(spark: SparkSession, file: str) -> bool:
+    files, path = _place(spark, file)
+    return bool(files.exists(path))
+
+
+def _text(spark: SparkSession, file: str) -> str | None:
+    files, path = _place(spark, file)
     try:
-        lines = str(log.store().read(path, log.newDeltaHadoopConf()).mkString("\n"))
+        stream = files.open(path)
     except Py4JJavaError as error:
         if error.java_exception.getClass().getSimpleName() == "FileNotFoundException":
             return None
         raise
-    actions = (json.loads(line) for line in lines.splitlines())
-    return next((action["commitInfo"] for action in actions if "commitInfo" in action), {})
+    try:
+        return str(spark._jvm.org.apache.commons.io.IOUtils.toString(stream, "UTF-8"))  # type: ignore[union-attr]
+    finally:
+        stream.close()

@@ -23,7 +23,7 @@ from pyspark.util import inheritable_thread_target
 from recsys.commit import VERSION
 from recsys.commit import Accounting as Accounting
 from recsys.commit import Commit as Commit
-from recsys.deltalog import commit_info, snapshot
+from recsys.deltalog import commit_info, newest_version, snapshot
 from recsys.errors import NoDataError
 from recsys.pins import Pin, merged, pins_at, told
 from recsys.tables import BATCHES, Table
@@ -141,21 +141,20 @@ class Warehouse:
         }
         # Not literals in a plan: Spark would generate and compile code for each new value.
         frame = self.spark.createDataFrame([tuple(row[name] for name in BATCHES.names)], BATCHES.ddl)
-        base = self.version(BATCHES) if self.exists(BATCHES) else -1
+        base = newest_version(self.spark, self.path(BATCHES))
         pins = merged(self._pins(base), {name: Pin(commit.epoch, version) for name, version in versions.items()})
         self.write(BATCHES, frame.coalesce(1), commit, more=told(pins, base))
 
     def view(self) -> View:
         """All tables at the newest committed batch. NoDataError where there is none."""
-        if not self.exists(BATCHES):
+        version = newest_version(self.spark, self.path(BATCHES))
+        if version < 0:
             raise NoDataError(f"no batch was ever committed under {self.root!r}: run jobs/stream.py first.")
-        version = self.version(BATCHES)
         return View(self, {**self._pins(version), BATCHES.name: Pin(0, version)})
 
     def _pins(self, version: int) -> dict[str, Pin]:
         """What the rows of `batches` up to this version name, told by its newest commits where these know it."""
-        log = snapshot(self.spark, self.path(BATCHES)) if version >= 0 else None
-        found = pins_at(version, lambda at: commit_info(log, self.spark, at))
+        found = pins_at(version, lambda at: commit_info(self.spark, self.path(BATCHES), at))
         if found is not None:
             return found
         rows = self.spark.read.format("delta").option("versionAsOf", version).load(self.path(BATCHES))

@@ -12,12 +12,12 @@ from pyspark.sql import functions as F
 
 from recsys.checkpoints import Checkpoint, agree, checkpoint
 from recsys.config import Settings
-from recsys.errors import RefusedError
+from recsys.errors import NoDataError, RefusedError
 from recsys.features.definitions import feature_hash, profiles_table, user_features_of
 from recsys.features.spark import profile_state, with_user_features
 from recsys.io import Accounting, Commit, Warehouse
 from recsys.log import event
-from recsys.tables import BATCHES, EVENTS, USER_PROFILES, Table
+from recsys.tables import EVENTS, USER_PROFILES, Table
 
 QUERY = "user_profiles"
 Derive = Callable[[DataFrame], Mapping[Table, DataFrame]]  # new rows of user_profiles -> rows of further tables
@@ -65,7 +65,10 @@ class Profiles:
 
 def served_epoch(warehouse: Warehouse) -> int | None:
     """The epoch of `user_profiles` that readers see; None: none yet."""
-    return warehouse.view().epoch(USER_PROFILES) if warehouse.exists(BATCHES) else None
+    try:
+        return warehouse.view().epoch(USER_PROFILES)
+    except NoDataError:
+        return None
 
 
 def check_served(warehouse: Warehouse, epoch: int) -> None:
