@@ -1,8 +1,8 @@
 """The one read and write path of all tables.
 
 Delta commits one table at a time. A batch therefore writes its tables first and its row in `batches` last; readers see
-each table at the newest version that a row of `batches` names, so never half a batch. Of a table whose newest row wins
-they see one epoch: that of the row of `batches`. An epoch in the making is in the table, and no row names it.
+each table at the newest version that a row of `batches` names, so never half a batch. Of a table with whole
+epochs (user_profiles) they see the epoch of that row alone: one in the making is in the table, and no row names it.
 """
 
 from __future__ import annotations
@@ -20,13 +20,15 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.util import inheritable_thread_target
 
-from recsys.commit import VERSION
+from recsys.commit import VERSION as VERSION
 from recsys.commit import Accounting as Accounting
 from recsys.commit import Commit as Commit
 from recsys.deltalog import commit_info, newest_version, snapshot
 from recsys.errors import NoDataError
 from recsys.pins import Pin, merged, pins_at, told
-from recsys.tables import BATCHES, Table
+from recsys.tables import ALL, BATCHES, Table
+
+WHOLE_EPOCHS = tuple(table.name for table in ALL if table.whole_epochs)
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,8 @@ class Warehouse:
         # Not literals in a plan: Spark would generate and compile code for each new value.
         frame = self.spark.createDataFrame([tuple(row[name] for name in BATCHES.names)], BATCHES.ddl)
         base = newest_version(self.spark, self.path(BATCHES))
-        pins = merged(self._pins(base), {name: Pin(commit.epoch, version) for name, version in versions.items()})
+        own = {name: Pin(commit.epoch * (name in WHOLE_EPOCHS), version) for name, version in versions.items()}
+        pins = merged(self._pins(base), own)
         self.write(BATCHES, frame.coalesce(1), commit, more=told(pins, base))
 
     def view(self) -> View:
@@ -158,7 +161,9 @@ class Warehouse:
         if found is not None:
             return found
         rows = self.spark.read.format("delta").option("versionAsOf", version).load(self.path(BATCHES))
-        pinned = rows.select(F.explode("versions").alias("table", "version"), "epoch").groupBy("table")
+        named = rows.select(F.explode("versions").alias("table", "version"), "epoch")
+        epoch = F.when(F.col("table").isin(*WHOLE_EPOCHS), F.col("epoch")).otherwise(0)
+        pinned = named.withColumn("epoch", epoch).groupBy("table")
         newest = pinned.agg(F.max(F.struct("epoch", "version")).alias("pin")).collect()  # one row a table
         return {row["table"]: Pin(*row["pin"]) for row in newest}
 
@@ -175,7 +180,7 @@ class Warehouse:
 
 @dataclass(frozen=True)
 class View:
-    """A consistent view: each table at a pinned version, and of it the pinned epoch where newer rows win."""
+    """A consistent view: each table at a pinned version, and of it one epoch where epochs are whole."""
 
     warehouse: Warehouse
     pins: Mapping[str, Pin] = field(default_factory=dict)
@@ -201,7 +206,7 @@ class View:
         pin = self.pins[table.name]
         reader = self.warehouse.spark.read.format("delta").option("versionAsOf", pin.version)
         rows = reader.load(self.warehouse.path(table))
-        return rows.where(F.col("epoch") == pin.epoch) if table.kind == "newest wins" else rows
+        return rows.where(F.col("epoch") == pin.epoch) if table.name in WHOLE_EPOCHS else rows
 
     def latest(self, table: Table, columns: Sequence[str] | None = None) -> DataFrame:
         """Of a `newest wins` table, the row of the highest (epoch, batch) for each key.

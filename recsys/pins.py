@@ -17,7 +17,10 @@ FURTHEST = 100  # commits that are looked at before the table's rows are asked i
 
 @dataclass(frozen=True, order=True)
 class Pin:
-    """What readers see of a table: this Delta version, and of it the rows of this epoch. A newer epoch goes first."""
+    """What readers see of a table: this Delta version, and of it the rows of this epoch. A newer epoch goes first.
+
+    Only tables with whole epochs have more than epoch 0 here.
+    """
 
     epoch: int
     version: int

@@ -34,6 +34,7 @@ class Table:
     kind: Kind
     columns: tuple[Column, ...]
     partition_by: tuple[str, ...] = ()
+    whole_epochs: bool = False  # each epoch has a row for each key, and readers see one epoch alone
 
     @property
     def names(self) -> tuple[str, ...]:

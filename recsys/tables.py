@@ -88,6 +88,7 @@ USER_PROFILES = Table(
     row="a user's state as of the newest event; the features package adds its columns",
     key=("user_id",),
     kind="newest wins",
+    whole_epochs=True,
     columns=(
         USER_ID,
         *COMMIT,

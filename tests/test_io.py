@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from recsys.commit import Accounting, Commit
 from recsys.errors import NoDataError
 from recsys.io import Warehouse
 from recsys.schema import Column, Table
-from recsys.tables import BATCHES
+from recsys.tables import BATCHES, USER_PROFILES
 
 VERSION = (Column(name="epoch", type="bigint", meaning="e"), Column(name="batch", type="bigint", meaning="b"))
 THINGS = Table(
@@ -161,18 +162,28 @@ def test_a_table_of_an_earlier_release_gets_the_new_columns(spark: SparkSession,
     assert found.schema["b"].metadata["comment"] == "it's new"
 
 
-def test_latest_is_of_the_pinned_epoch_and_total_sums(spark: SparkSession, warehouse: Warehouse) -> None:
+def test_latest_goes_by_epoch_before_batch_and_total_sums(spark: SparkSession, warehouse: Warehouse) -> None:
     written = things(spark, ("a", 1, 0), batch=9).unionByName(things(spark, ("a", 2, 0), epoch=1))
     written = written.unionByName(things(spark, ("b", 4, 0), batch=1)).unionByName(things(spark, ("b", 3, 0), batch=2))
     version = warehouse.write(THINGS, written.coalesce(1), commit(0))
+    warehouse.finish(commit(0, epoch=1), {THINGS.name: version - 1}, NOW)
     warehouse.finish(commit(0), {THINGS.name: version}, NOW)
     view = warehouse.view()
-    assert [row[:2] for row in values(view.latest(THINGS))] == [("a", 1), ("b", 3)]
-    assert values(view.total(THINGS, ["n", "part"])) == [("a", 1, 0), ("b", 7, 0)]
-    warehouse.finish(commit(0, epoch=1, query="rebuild"), {THINGS.name: version}, NOW)
-    warehouse.finish(commit(1), {THINGS.name: version + 1}, NOW)  # by a stream that has not heard of it
-    assert [row[:2] for row in values(warehouse.view().latest(THINGS))] == [("a", 2)]
-    assert [row[:2] for row in values(view.latest(THINGS))] == [("a", 1), ("b", 3)]
+    assert [row[:2] for row in values(view.latest(THINGS))] == [("a", 2), ("b", 3)]
+    assert values(view.total(THINGS, ["n", "part"])) == [("a", 3, 0), ("b", 7, 0)]
+
+
+def test_of_a_table_with_whole_epochs_readers_see_one(spark: SparkSession, warehouse: Warehouse) -> None:
+    profiles = replace(THINGS, name=USER_PROFILES.name)
+    written = things(spark, ("a", 1, 0), ("b", 1, 0)).unionByName(things(spark, ("a", 2, 0), epoch=1))
+    version = warehouse.write(profiles, written.coalesce(1), commit(0))
+    warehouse.finish(commit(0), {profiles.name: version}, NOW)
+    view = warehouse.view()
+    assert [row[:2] for row in values(view.latest(profiles))] == [("a", 1), ("b", 1)]
+    warehouse.finish(commit(0, epoch=1, query="rebuild"), {profiles.name: version}, NOW)
+    warehouse.finish(commit(1), {profiles.name: version + 1}, NOW)  # by a stream that has not heard of it
+    assert [row[:2] for row in values(warehouse.view().latest(profiles))] == [("a", 2)]
+    assert [row[:2] for row in values(view.latest(profiles))] == [("a", 1), ("b", 1)]
 
 
 def test_a_view_reads_a_commit_and_starts_no_job(spark: SparkSession, warehouse: Warehouse) -> None:
