@@ -24,6 +24,7 @@ from recsys.days import yesterday
 from recsys.errors import RecsysError
 from recsys.events.mapping import Mapping, load_mapping, merged
 from recsys.features.definitions import check_features
+from recsys.features.kept import check_texts
 from recsys.io import Warehouse
 from recsys.pseudonyms import ensure_key
 from recsys.ranking.declared import check_operations
@@ -152,9 +153,11 @@ def resolved(settings: Settings) -> Settings:
 
     ConfigError: a mapping, a declared feature or an operation on features that cannot be used.
     """
-    with_behaviours = merged(settings, load_mapping(settings.mapping))
+    mapping = load_mapping(settings.mapping)
+    with_behaviours = merged(settings, mapping)
     check_features(with_behaviours)
     check_operations(with_behaviours)
+    check_texts(with_behaviours, query=mapping.query is not None, context=mapping.context)
     return with_behaviours.model_copy(update={"pseudonym_key_file": ensure_key(settings.pseudonym_key_file)})
 
 

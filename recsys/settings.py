@@ -6,12 +6,11 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from recsys.days import microseconds
-from recsys.errors import ConfigError
 from recsys.item_declaration import ItemFeature
 from recsys.operations import Operation, SelectionSettings
 from recsys.section import Section
 from recsys.serving_settings import ServingSettings
+from recsys.user_declaration import UserFeature as UserFeature
 
 
 class Behaviour(Section):
@@ -45,54 +44,6 @@ class StreamSettings(Section):
     tile_minutes: int = Field(5, ge=1, le=60, description="width of an item tile; divides 60")
     embed: bool = Field(True, description="a batch also makes its users' vectors, with the champion if there is one")
     champion_s: float = Field(30.0, gt=0, description="seconds between two looks at the registry for a new champion")
-
-
-OF_VALUES = ("sum", "mean", "min", "max", "std", "first", "last")
-SHORTEST, LONGEST = "1m", "90d"
-
-
-class UserFeature(Section):
-    """A further feature of users, of their last K engaged behaviours; its name follows from what it is."""
-
-    operation: Literal[
-        "count",
-        "decayed_count",
-        "trend",
-        "distinct_items",
-        "recency_s",
-        "sum",
-        "mean",
-        "min",
-        "max",
-        "std",
-        "first",
-        "last",
-    ]
-    behaviour: str = Field("", description="only behaviours of this type; empty: all engaged ones")
-    value: Literal["", "price", "quantity", "spend", "value"] = Field("", description="what is summed, averaged, ...")
-    window: str = Field("", description="such as 15m, 6h or 14d; of decayed_count the half-life; empty: all K")
-    reference: str = Field("", description="the longer window of a trend")
-
-    @model_validator(mode="after")
-    def _complete(self) -> UserFeature:
-        if (self.operation in OF_VALUES) != bool(self.value):
-            wanted = "price, quantity, spend or value" if self.operation in OF_VALUES else "no `value`"
-            raise ValueError(f"operation {self.operation!r} takes {wanted}, found {self.value!r}")
-        if self.operation == "distinct_items" and self.behaviour:
-            raise ValueError("distinct_items counts over all engaged behaviours: leave `behaviour` out")
-        if self.operation in {"decayed_count", "trend"} and not self.window:
-            raise ValueError(f"operation {self.operation!r} needs a `window`")
-        if (self.operation == "trend") != bool(self.reference):
-            raise ValueError("`reference`, the longer window, belongs to a trend and to nothing else")
-        try:
-            lengths = [microseconds(window) for window in (self.window, self.reference) if window]
-        except ConfigError as error:
-            raise ValueError(str(error)) from None
-        if any(not microseconds(SHORTEST) <= length <= microseconds(LONGEST) for length in lengths):
-            raise ValueError(f"a window lies between {SHORTEST} and {LONGEST}: the last K behaviours say no more")
-        if lengths != sorted(set(lengths)):
-            raise ValueError(f"`reference` {self.reference} must be longer than `window` {self.window}")
-        return self
 
 
 class FeatureSettings(Section):

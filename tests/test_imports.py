@@ -18,6 +18,7 @@ FOUNDATIONS: tuple[str, ...] = (
     "serving_settings",
     "operations",
     "item_declaration",
+    "user_declaration",
     "settings",
     "config",
     "schema",
@@ -46,6 +47,8 @@ SPARK_MODULES = {
     "parity",
     "cells",
     "rebuild",
+    "state",
+    "lifetime",
 }  # may import pyspark
 SPARK = {"pyspark", "delta", "py4j"}
 MODULES = sorted((ROOT / "recsys").rglob("*.py"))

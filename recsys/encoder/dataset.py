@@ -18,7 +18,8 @@ from recsys.encoder.content import Content
 from recsys.errors import NoDataError
 from recsys.events.catalogue import valid_at
 from recsys.features.history import MISSING, Histories, from_arrow
-from recsys.features.spark import profile_state, with_user_features
+from recsys.features.kept import without_declared
+from recsys.features.state import profile_state, with_user_features
 
 
 def sequences(events: DataFrame, settings: Settings, until: datetime, since: datetime | None = None) -> DataFrame:
@@ -30,7 +31,8 @@ def sequences(events: DataFrame, settings: Settings, until: datetime, since: dat
     if since is not None:
         touched = past.where(F.col("known_at") >= F.lit(since)).select("user_id")
         past = past.join(touched, on="user_id", how="left_semi")
-    profiles = with_user_features(profile_state(past, settings), settings)
+    plain = without_declared(settings)
+    profiles = with_user_features(profile_state(past, plain), plain)
     return profiles.where(~F.col("is_bot") & (F.size("recent") > 1)).select("user_id", "recent")
 
 

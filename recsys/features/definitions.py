@@ -11,14 +11,21 @@ from dataclasses import asdict
 
 from recsys import tables
 from recsys.config import FeatureSettings, ItemFeature, Settings, UserFeature
-from recsys.errors import ConfigError, nearest
-from recsys.features.feature import Feature, count, flag, of_user, real, whole
+from recsys.errors import ConfigError
+from recsys.features.feature import Feature, count, flag, real, whole
 from recsys.features.item_feature import SHARE_PRIOR, check_item_features, of_item
+from recsys.features.kept import check_user_features, is_input, text_column, texts_of
+from recsys.features.worded import of_user
 
 SEMANTICS = 1  # raise it when a computation changes and its declaration does not: older models no longer fit then
 CTR_PRIOR = (1, 20)  # clicks and impressions added to each item: a rate of 0.05 with the weight of 20 impressions
 PRICE_WINDOW = "30d"  # how far back an item's price is compared with earlier ones
-LATER = ("per", "prior")  # parts of a declaration that are hashed where there are any: older hashes stay as they are
+LATER = (
+    "per",
+    "prior",
+    "key",
+    "k",
+)  # hashed where there are any, so that older hashes stay as they are
 LAST = 10  # newest behaviours that `pair_in_last_10` looks at
 
 
@@ -138,11 +145,17 @@ def columns(features: tuple[Feature, ...]) -> tuple[tables.Column, ...]:
 
 
 def user_features_of(settings: FeatureSettings) -> tuple[Feature, ...]:
-    """The features of users: USER_FEATURES and what the settings add.
+    """The features of users that the ranker reads: USER_FEATURES, and the settings' numbers over the last K."""
+    return USER_FEATURES + tuple(of_user(f) for f in settings.user if is_input(f))
+
+
+def profile_features_of(settings: FeatureSettings) -> tuple[Feature, ...]:
+    """All features of users, columns of `user_profiles`: `user_features_of`, then the settings' other ones.
 
     Raises ConfigError: a feature that is there already.
     """
-    return _together(USER_FEATURES, tuple(map(of_user, settings.user)), "features.user")
+    others = tuple(of_user(f) for f in settings.user if not is_input(f))
+    return _together(user_features_of(settings), others, "features.user", tables.USER_PROFILES.names)
 
 
 def item_features_of(settings: FeatureSettings) -> tuple[Feature, ...]:
@@ -153,8 +166,10 @@ def item_features_of(settings: FeatureSettings) -> tuple[Feature, ...]:
     return _together(ITEM_FEATURES, tuple(map(of_item, settings.item)), "features.item")
 
 
-def _together(present: tuple[Feature, ...], added: tuple[Feature, ...], key: str) -> tuple[Feature, ...]:
-    every = names(present + added)
+def _together(
+    present: tuple[Feature, ...], added: tuple[Feature, ...], key: str, taken: tuple[str, ...] = ()
+) -> tuple[Feature, ...]:
+    every = (*taken, *names(present + added))
     twice = next((name for place, name in enumerate(every) if name in every[:place]), None)
     if twice is not None:
         raise ConfigError(f"{key}: {twice!r} is declared twice, or is one of the features that are always there.")
@@ -163,18 +178,10 @@ def _together(present: tuple[Feature, ...], added: tuple[Feature, ...], key: str
 
 def check_features(settings: Settings) -> None:
     """ConfigError: a feature of the settings that is there already, or that no user's state or no item's tiles keep."""
-    user_features_of(settings.features)
+    profile_features_of(settings.features)
     item_features_of(settings.features)
     check_item_features(settings)
-    for feature in settings.features.user:
-        if feature.behaviour and feature.behaviour not in settings.behaviours:
-            hint = nearest(feature.behaviour, settings.behaviours)
-            raise ConfigError(f"features.user: behaviour {feature.behaviour!r} is not declared.{hint}")
-        if feature.behaviour and feature.behaviour not in settings.engaged():
-            raise ConfigError(
-                f"features.user: {feature.behaviour!r} is not engaged, so a user's state keeps none of them and no "
-                f"window would be exact. Set behaviours.{feature.behaviour}.engaged, or leave the feature out."
-            )
+    check_user_features(settings)
 
 
 def all_features(settings: FeatureSettings) -> tuple[Feature, ...]:
@@ -195,8 +202,9 @@ def feature_hash(features: tuple[Feature, ...]) -> str:
 
 
 def profiles_table(settings: FeatureSettings) -> tables.Table:
-    """`user_profiles` with a column for each feature of users."""
-    return tables.USER_PROFILES.extended(columns(user_features_of(settings)))
+    """`user_profiles` with a column for each text that features ask for, and for each feature of users."""
+    texts = tuple(text_column(text) for text in texts_of(settings.user))
+    return tables.USER_PROFILES.extended(texts + columns(profile_features_of(settings)))
 
 
 def item_features_table(settings: FeatureSettings) -> tables.Table:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import get_args
 
-from recsys.config import FeatureSettings, ItemFeature, UserFeature
+from recsys.config import FeatureSettings, ItemFeature, load
 from recsys.features.definitions import (
     ITEM_FEATURES,
     PAIR_FEATURES,
@@ -13,15 +14,21 @@ from recsys.features.definitions import (
     USER_FEATURES,
     all_features,
     feature_hash,
+    profile_features_of,
 )
 from recsys.features.feature import VALUES, Feature
 from recsys.item_declaration import LIFELONG
-from recsys.settings import LONGEST, OF_VALUES, SHORTEST
 from recsys.tables import SKETCH_ERROR
+from recsys.user_declaration import BEHAVIOUR, ITEM, LONGEST, QUERY, SHORTEST, TAKES, TERM
 
 
-def _operations(of: type[UserFeature | ItemFeature]) -> str:
-    return ", ".join(f"`{name}`" for name in get_args(of.model_fields["operation"].annotation))
+def _of_users() -> str:
+    rows = {name: [", ".join(f"`{word}`" for word in words.split()) for words in TAKES[name]] for name in TAKES}
+    return "\n".join(f"| `{name}` | {needs} | {may} |" for name, (needs, may) in rows.items())
+
+
+def _of_items() -> str:
+    return ", ".join(f"`{name}`" for name in get_args(ItemFeature.model_fields["operation"].annotation))
 
 
 def _lifelong() -> str:
@@ -50,29 +57,45 @@ Written by `python -m recsys.features.docs > docs/features.md`; do not edit. Def
 
 ## Your own features of users
 
-`features.user` adds features of users, as columns of `user_profiles` and inputs of the ranker. A name follows from what
-it is: these are `cart_count_3h`, `purchase_price_sum_14d`, `view_decayed_count_2d` and `engaged_trend_1h_7d`.
+`features.user` adds features of users, as columns of `user_profiles`. A name follows from what it is: these are
+`cart_count_3h`, `view_decayed_count_2d`, `engaged_trend_1h_7d`, `category_top3_30d` and `impression_lifetime_count`.
 
 ```yaml
 features:
   user:
     - {{operation: count, behaviour: cart, window: 3h}}
-    - {{operation: sum, behaviour: purchase, value: price, window: 14d}}
     - {{operation: decayed_count, behaviour: view, window: 2d}}  # the window is the half-life
     - {{operation: trend, window: 1h, reference: 7d}}
+    - {{operation: top_k, key: category, k: 3, window: 30d}}  # category: a name of the mapping's `context`
+    - {{operation: lifetime_count, behaviour: impression}}
 ```
+
+| operation | needs | may have |
+|---|---|---|
+{_of_users()}
 
 | key | what it takes |
 |---|---|
-| `operation` | {_operations(UserFeature)} |
-| `behaviour` | only behaviours of this type, which must be engaged; without it all engaged ones |
-| `value` | of {", ".join(f"`{name}`" for name in OF_VALUES)}: {_values()} |
+| `behaviour` | only behaviours of this type, engaged ones unless for a lifetime; without it all engaged behaviours |
+| `value` | {_values()} |
 | `window` | {SHORTEST} to {LONGEST}, in `m`, `h` or `d`; without it all of the last K |
-| `reference` | of `trend`: the longer window |
+| `reference` | the longer window of a trend |
+| `key` | tells behaviours apart: `{ITEM}`, `{BEHAVIOUR}`, `{QUERY}`, `{TERM}` (its words), a name of `context` |
+| `k` | entries of a list, at most `features.k` |
+| `per` | the behaviours that a rate divides by |
+| `prior` | `[a, b]`: added above and below a rate's line, so that without behaviour it is a / b |
+
+- One number over the last K that needs no more than `recent` is an input of the ranker too. Lists, maps, what rests on
+  a query or on the context, and lifetime numbers are columns alone: the ranker takes numbers, and its examples know the
+  last K behaviours before a label, but neither those texts nor all earlier events.
+- `query`, `term` and names of the context are as the event said them when it happened; `user_profiles` then has
+  `recent_<name>` beside `recent`. The catalogue's category is another matter: it changes, and events do not say it.
+- `recsys.features.profile.profile_features` computes all but the lifetime numbers, from `user_profiles` and at any t.
 
 What no state of a user can say exactly is refused before Spark starts: a behaviour that is not engaged, a window out of
-range, a name that is there already. A set of features that changed asks for `jobs/rebuild.py`, and for a new
-model: the present one reads the former set.
+range or over a lifetime, a lifetime's sum of fractions, a `k` beyond K, a key that the mapping does not give, a name
+that is there already. A set of features that changed asks for `jobs/rebuild.py`; where the ranker's inputs changed, for
+a new model too: the present one reads the former set.
 
 ## Your own features of items
 
@@ -96,7 +119,7 @@ features:
 
 | key | what it takes |
 |---|---|
-| `operation` | {_operations(ItemFeature)} |
+| `operation` | {_of_items()} |
 | `behaviour` | a behaviour, or `event`: all of them, impressions included; without it all engaged ones |
 | `value` | of `sum`: `quantity` or `spend` |
 | `per`, `prior` | of `rate`: what it is divided by; what is added above and below the line, as few events say little |
@@ -110,6 +133,15 @@ rebuilt. The ranker needs a new model. A window that is no multiple of an hour m
 longer one more of them; a feature of the whole life reads all of `events`. Tiles hold sketches of users from the moment
 that a feature asks for them; from older tiles distinct users are unknown, from `events`, which the backfill reads, not.
 """
+EXAMPLE = "conf/features.yaml"
+
+
+def example() -> tuple[Feature, ...]:
+    """What EXAMPLE, a file of this repository, adds to the features of users."""
+    settings = load([str(Path(__file__).resolve().parents[2] / EXAMPLE)], env={}).features
+    return tuple(f for f in profile_features_of(settings) if f not in USER_FEATURES)
+
+
 SECTIONS = (
     ("User features", "Columns of `user_profiles` and inputs of the ranker.", USER_FEATURES),
     ("Item features", "Columns of `item_features` and of the item snapshot; inputs of the ranker.", ITEM_FEATURES),
@@ -120,7 +152,8 @@ SECTIONS = (
 
 def page() -> str:
     """The whole page as Markdown."""
-    return "\n".join([HEAD, *(_section(*section) for section in SECTIONS)])
+    added = (f"The example `{EXAMPLE}`", "Columns of `user_profiles` with that file laid over the settings.", example())
+    return "\n".join([HEAD, *(_section(*section) for section in (*SECTIONS, added))])
 
 
 def _section(title: str, use: str, features: tuple[Feature, ...]) -> str:
@@ -130,7 +163,9 @@ def _section(title: str, use: str, features: tuple[Feature, ...]) -> str:
 
 
 def _default(feature: Feature) -> str:
-    return "unknown" if feature.default is None else str(feature.default).lower()
+    if feature.default is None:
+        return "unknown"
+    return "empty" if feature.default == () else str(feature.default).lower()
 
 
 if __name__ == "__main__":

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-from recsys.config import UserFeature
-
 Entity = Literal["user", "item", "request", "pair"]
-Default = int | float | bool | None
-Type = Literal["bigint", "double", "boolean"]
+Default = int | float | bool | tuple[()] | None
+Scalar = Literal["bigint", "double", "boolean"]
+Many = Literal["array<string>", "array<struct<key: string, count: bigint>>", "map<string,bigint>", "map<string,double>"]
+Type = Scalar | Many
 
 VALUES = {  # value -> its unit, and what it is in words
     "price": ("minor units", "known price"),
@@ -31,7 +31,10 @@ WORDS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Feature:
-    """A feature. `default` is its value without any behaviour; None: unknown (NaN in NumPy, NULL in Delta)."""
+    """A feature. `default` is its value without any behaviour.
+
+    None: unknown (NaN in NumPy, NULL in Delta); (): an empty list or map.
+    """
 
     entity: Entity
     operation: str
@@ -41,6 +44,8 @@ class Feature:
     value: str = ""  # the quantity that it sums, averages, ...
     window: str = ""
     reference: str = ""  # the longer window of a trend, the half-life of an item's decayed count
+    key: str = ""  # what lists, maps and `distinct` tell behaviours apart by
+    k: int = 0  # entries of a list
     unit: str
     type: Type
     default: Default
@@ -50,51 +55,10 @@ class Feature:
     def name(self) -> str:
         """Derived name, such as `view_count_7d`; all but user features carry their entity as a prefix."""
         prefix = "" if self.entity == "user" else self.entity
+        operation = f"{self.operation.removesuffix('_k')}{self.k}" if self.k else self.operation
         per = self.per and f"per_{self.per}"
-        parts = (prefix, self.of, per, self.value, self.operation, self.window, self.reference)
+        parts = (prefix, self.of, per, self.key, self.value, operation, self.window, self.reference)
         return "_".join(part for part in parts if part)
-
-
-def of_user(f: UserFeature) -> Feature:
-    """A user feature from its declaration, of this package or of a user's settings."""
-    unit, type_, default, meaning = _count(f) if f.operation in COUNTS else _value(f)
-    return Feature(
-        entity="user",
-        operation=f.operation,
-        of=f.behaviour or ("engaged" if f.operation in {"count", "decayed_count", "trend"} else ""),
-        value=f.value,
-        window=f.window,
-        reference=f.reference,
-        unit=unit,
-        type=type_,
-        default=default,
-        meaning=meaning,
-    )
-
-
-COUNTS = ("count", "decayed_count", "trend", "distinct_items", "recency_s")
-
-
-def _count(f: UserFeature) -> tuple[str, Type, Default, str]:
-    kind, inside = f.behaviour or "engaged", f" in {f.window}" if f.window else ""
-    if f.operation == "recency_s":
-        return "s", "double", None, f"time since the newest {f.behaviour or 'behaviour'}{inside}"
-    if f.operation == "distinct_items":
-        return "items", "bigint", 0, f"different items{inside}"
-    if f.operation == "trend":
-        return "ratio", "double", 1.0, trend_meaning(kind, f.window, f.reference)
-    if f.operation == "decayed_count":
-        return "events", "double", 0.0, f"{kind} behaviours within the last K, each halved every {f.window} of its age"
-    return "events", "bigint", 0, f"number of {kind} behaviours{inside} within the last K"
-
-
-def _value(f: UserFeature) -> tuple[str, Type, Default, str]:
-    unit, what = VALUES[f.value]
-    of = f"{f.behaviour or 'engaged'} behaviours {f'in {f.window}' if f.window else 'within the last K'}"
-    meaning = f"{WORDS[f.operation]} of the {what} over {of}"
-    if f.operation == "sum":
-        return (unit, "double", 0.0, meaning) if f.value == "value" else (unit, "bigint", 0, meaning)
-    return unit, "double", None, meaning
 
 
 def trend_meaning(kind: str, window: str, reference: str) -> str:

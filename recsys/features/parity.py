@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
+from typing import get_args
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -14,12 +15,13 @@ from recsys.features.backfill import wanted
 from recsys.features.definitions import (
     item_features_of,
     names,
+    profile_features_of,
     profiles_table,
-    user_features_of,
 )
-from recsys.features.feature import Feature
+from recsys.features.feature import Feature, Scalar
 from recsys.features.snapshots import history
-from recsys.features.spark import item_features, user_profiles
+from recsys.features.spark import item_features
+from recsys.features.state import user_profiles
 from recsys.io import View, Warehouse
 from recsys.tables import EVENTS, ITEM_FEATURES, ITEMS, PARITY
 
@@ -75,7 +77,7 @@ def write(warehouse: Warehouse, day: date, found: Sequence[Compared]) -> None:
 
 
 def _profiles(view: View, settings: Settings, day: date) -> Iterator[Compared]:
-    features = user_features_of(settings.features)
+    features = profile_features_of(settings.features)
     lucky = F.abs(F.xxhash64("user_id", F.lit(day.toordinal()))) % BUCKETS < settings.evaluate.parity * BUCKETS
     stored = view.latest(profiles_table(settings.features)).where(lucky)
     anew = user_profiles(view.read(EVENTS).where(lucky), settings)
@@ -116,8 +118,8 @@ def _counted(both: DataFrame, table: str, features: Sequence[Feature]) -> Iterat
             F.struct(
                 F.lit(f.name).alias("feature"),
                 F.lit(f.type == "double").alias("rounded"),
-                F.col(STORED)[f.name].cast("double").alias(STORED),
-                F.col(ANEW)[f.name].cast("double").alias(ANEW),
+                _number(F.col(STORED)[f.name], f).alias(STORED),
+                _number(F.col(ANEW)[f.name], f).alias(ANEW),
             )
             for f in features
         )
@@ -130,6 +132,14 @@ def _counted(both: DataFrame, table: str, features: Sequence[Feature]) -> Iterat
     nothing = dict.fromkeys(("rows", "stale", *kinds), 0)
     for f in features:
         yield Compared(table=table, **{"feature": f.name, **nothing, **told.get(f.name, {})})
+
+
+def _number(value: Column, feature: Feature) -> Column:
+    """The value, or a hash of a list or map, as a double."""
+    if feature.type in get_args(Scalar):
+        return value.cast("double")
+    hashed = F.xxhash64(F.to_json(F.struct(value.alias("value"))))  # a map has no hash of its own
+    return F.when(value.isNotNull(), hashed).cast("double")
 
 
 def _kinds(stored: Column, anew: Column) -> dict[str, Column]:

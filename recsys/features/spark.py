@@ -1,4 +1,4 @@
-"""Features in Spark: the users' state as a native aggregation; the NumPy functions run on executors by `mapInArrow`.
+"""Features of items in Spark: the NumPy functions run on executors by `mapInArrow`.
 
 Shape letters: R rows of an Arrow batch, H hours, I items of a slice, T tiles, P = I x H points.
 """
@@ -19,84 +19,20 @@ from recsys.config import FeatureSettings, Settings
 from recsys.days import micros
 from recsys.errors import NoDataError
 from recsys.features import cells as cells_
-from recsys.features.definitions import columns, item_features_of, item_features_table, user_features_of
+from recsys.features.definitions import columns, item_features_of, item_features_table
 from recsys.features.feature import Feature
-from recsys.features.history import F64, I64, Points, at_end, from_arrow
+from recsys.features.history import F64, I64, Points
 from recsys.features.item import ItemSnapshot, from_table
 from recsys.features.item_feature import DISTINCT, lifelong, reach
 from recsys.features.listed import PRICES, described, priced
 from recsys.features.tiles import Tiles, present
 from recsys.features.tiles import item_features as compute_item_features
-from recsys.features.user import user_features
 from recsys.features.windows import Bool, first_after
-from recsys.tables import ITEM_FEATURES, RECENT_FIELDS
+from recsys.tables import ITEM_FEATURES
 
 POINTS = 100_000  # (item, hour) pairs computed at once, which bounds a worker's memory
 UTC_US = pa.timestamp("us", tz="UTC")
 Batches = Iterator[pa.RecordBatch]
-
-
-def profile_state(events: DataFrame, settings: Settings) -> DataFrame:
-    """One row a user: user_id, as_of, recent, counts, spend_minor, first_time, truncated as in tables.USER_PROFILES.
-
-    A native aggregation without user code, for batch and for streaming in update mode. Each row is a function of the
-    set of the user's events, so neither their order nor their batches change it. Anonymous events are left out.
-    """
-    fields = ", ".join(RECENT_FIELDS)
-    engaged = ", ".join(f"'{name}'" for name in settings.engaged()) or "NULL"
-    newest = f"max_by(struct({fields}), struct(event_time, event_id), {settings.features.k})"  # descending; NULL: none
-    names = list(settings.behaviours)
-    grouped = events.where("user_id IS NOT NULL").groupBy("user_id")
-    state = grouped.agg(
-        F.max("event_time").alias("as_of"),
-        F.expr(f"{newest} FILTER (WHERE behaviour IN ({engaged}))").alias("newest"),
-        F.min("event_time").alias("first_time"),
-        F.expr("sum(price_minor * coalesce(quantity, 1)) FILTER (WHERE behaviour = 'purchase')").alias("spend"),
-        *(F.count_if(F.col("behaviour") == name).alias(f"count_{code}") for code, name in enumerate(names)),
-    )
-    kept = [F.col(f"count_{code}") for code, name in enumerate(names) if name in settings.engaged()]
-    recent = F.coalesce(F.reverse("newest"), F.array())
-    return state.select(
-        "user_id",
-        "as_of",
-        recent.alias("recent"),
-        F.map_from_arrays(
-            F.array(*map(F.lit, names)), F.array(*(F.col(f"count_{code}") for code in range(len(names))))
-        ).alias("counts"),
-        F.coalesce("spend", F.lit(0)).alias("spend_minor"),
-        "first_time",
-        (sum(kept, F.lit(0)) > F.size(recent)).alias("truncated"),
-    )
-
-
-def with_user_features(state: DataFrame, settings: Settings, constants: Mapping[str, int] | None = None) -> DataFrame:
-    """The state with a column for each feature of users, true at the row's `as_of`; NaN becomes NULL.
-
-    `constants` become columns too. Were they literals of the plan, Spark would generate and compile the code of all
-    these columns anew for each batch.
-    """
-    more = dict(constants or {})
-    added = (f"`{f.name}` {f.type}" for f in user_features_of(settings.features))
-    schema = ", ".join([state.schema.toDDL(), *added, *(f"`{name}` bigint" for name in more)])
-    return state.mapInArrow(partial(_add_user_features, tuple(settings.behaviours), settings.features, more), schema)
-
-
-def user_profiles(events: DataFrame, settings: Settings) -> DataFrame:
-    """The rows of definitions.profiles_table, without epoch and batch: `profile_state`, then `with_user_features`."""
-    return with_user_features(profile_state(events, settings), settings)
-
-
-def _add_user_features(
-    behaviours: tuple[str, ...], settings: FeatureSettings, constants: Mapping[str, int], batches: Batches
-) -> Batches:
-    features = user_features_of(settings)
-    for batch in batches:
-        history = from_arrow(batch.column("recent"), behaviours)
-        values = user_features(history, at_end(history, _micros(batch.column("as_of"))), behaviours, settings)
-        arrays = [pa.array(values[f.name], from_pandas=True) for f in features]
-        arrays += [pa.repeat(pa.scalar(value, pa.int64()), batch.num_rows) for value in constants.values()]
-        names = [*batch.schema.names, *(f.name for f in features), *constants]
-        yield pa.RecordBatch.from_arrays([*batch.columns, *arrays], names=names)
 
 
 def item_features(

@@ -13,8 +13,8 @@ from pyspark.sql import functions as F
 from recsys.checkpoints import Checkpoint, agree, checkpoint
 from recsys.config import Settings
 from recsys.errors import NoDataError, RefusedError
-from recsys.features.definitions import feature_hash, profiles_table, user_features_of
-from recsys.features.spark import profile_state, with_user_features
+from recsys.features.definitions import feature_hash, profile_features_of, profiles_table
+from recsys.features.state import profile_state, with_user_features
 from recsys.io import Accounting, Commit, Warehouse
 from recsys.log import event
 from recsys.tables import EVENTS, USER_PROFILES, Table
@@ -99,13 +99,13 @@ def serving_checkpoint(warehouse: Warehouse, settings: Settings) -> Checkpoint:
 
 def rests_on(settings: Settings) -> dict[str, str]:
     """The settings that the query's state and rows are a function of, beside the events."""
-    names = (feature.name for feature in user_features_of(settings.features))
+    names = (feature.name for feature in profile_features_of(settings.features))
     return {
         "features.k": str(settings.features.k),
         "the behaviours": ", ".join(settings.behaviours),
         "the engaged behaviours": ", ".join(settings.engaged()),
         "the features": ", ".join(names),
-        "their definitions": feature_hash(user_features_of(settings.features)),
+        "their definitions": feature_hash(profile_features_of(settings.features)),
     }
 
 

@@ -18,6 +18,7 @@ from recsys.features.bots import is_bot
 from recsys.features.definitions import user_features_of
 from recsys.features.feature import Feature
 from recsys.features.history import F64, I64, Histories, Points
+from recsys.features.keyed import distinct_keys, keyed, of_behaviour
 from recsys.features.windows import (
     Selection,
     by_code,
@@ -39,6 +40,7 @@ class Frame:
 
     h: Histories
     p: Points
+    behaviours: tuple[str, ...]
     s: FeatureSettings
     low: dict[str, I64]  # window -> [P] first row inside it; "" is the whole range
     rows: dict[str, Selection]  # behaviour -> its rows; "engaged" and "" are all
@@ -61,7 +63,7 @@ class Frame:
 
 
 def user_features(h: Histories, p: Points, behaviours: tuple[str, ...], s: FeatureSettings) -> dict[str, Values]:
-    """All features of users (definitions.user_features_of) at the points: name -> [P], int64, float64 or bool.
+    """Features of users (definitions.user_features_of) at the points: name -> [P], int64, float64 or bool.
 
     NaN: unknown. Only behaviours of [start, end) with time <= at count, windows are (at - w, at]. A behaviour type that
     is not among `behaviours` has no rows: its counts are 0. Integer features are exact whatever the order of summation.
@@ -75,7 +77,7 @@ def _frame(
     h: Histories, p: Points, behaviours: tuple[str, ...], s: FeatureSettings, features: tuple[Feature, ...]
 ) -> Frame:
     everything = select(np.ones(len(h.time), dtype=np.bool_))
-    rows = dict.fromkeys((f.of for f in features), Selection(np.zeros(0, dtype=np.int64)))
+    rows = dict.fromkeys((name for f in features for name in (f.of, f.per)), Selection(np.zeros(0, dtype=np.int64)))
     rows |= {name: select(h.behaviour == code) for code, name in enumerate(behaviours) if name in rows}
     priced = h.price >= 0
     windows = {w for f in features for w in (f.window, f.reference) if w}
@@ -86,6 +88,7 @@ def _frame(
     return Frame(
         h=h,
         p=p,
+        behaviours=behaviours,
         s=s,
         low={"": p.start} | {w: first_after(h.time, p.start, p.end, p.at - microseconds(w)) for w in windows},
         rows=rows | {"engaged": everything, "": everything},
@@ -143,6 +146,17 @@ def _edge(values: Values, row: I64, low: I64, high: I64) -> Values:
 
 def _recency(frame: Frame, feature: Feature) -> Values:
     return frame.since(frame.rows[feature.of].last(frame.low[feature.window], frame.p.end))
+
+
+def _rate(frame: Frame, feature: Feature) -> Values:
+    good, prior = feature.prior or (0, 0)
+    reached, asked = frame.count(feature.of, feature.window), frame.count(feature.per, feature.window)
+    return np.asarray((reached + good) / (np.maximum(reached, asked) + prior))
+
+
+def _distinct(frame: Frame, feature: Feature) -> Values:
+    found = of_behaviour(keyed(frame.h, feature.key, frame.behaviours, {}), frame.h, frame.behaviours, feature.of)
+    return distinct_keys(frame.h, found, frame.low[feature.window], frame.p.end)
 
 
 def _decayed(frame: Frame, feature: Feature) -> Values:
@@ -203,6 +217,8 @@ OPERATIONS: dict[str, Callable[[Frame, Feature], Values]] = {
     "decayed_count": _decayed,
     "trend": lambda frame, f: trend(frame.count(f.of, f.window), frame.count(f.of, f.reference), f.window, f.reference),
     "distinct_items": lambda frame, f: distinct(frame.same_item, frame.low[f.window], frame.p.end),
+    "distinct": _distinct,
+    "rate": _rate,
     "recency_s": _recency,
     **dict.fromkeys(VALUES, _of_values),
     "age_s": lambda frame, f: frame.since(np.where(frame.p.end > frame.p.start, frame.p.start, -1)),

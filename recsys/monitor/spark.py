@@ -19,7 +19,8 @@ from recsys.config import Settings
 from recsys.days import micros, start_of
 from recsys.errors import NoDataError
 from recsys.features.history import I64, from_arrow
-from recsys.features.spark import Batches, profile_state
+from recsys.features.kept import without_declared
+from recsys.features.state import Batches, profile_state
 from recsys.monitor.baselines import newest_before, popular_before
 from recsys.monitor.measure import Batch, Pool, measure
 from recsys.monitor.timesplit import PLACES, finish
@@ -145,7 +146,7 @@ def _with_history(requests: DataFrame, events: DataFrame, settings: Settings) ->
     past = events.where(F.col("behaviour").isin(*settings.engaged())).select("user_id", *RECENT_FIELDS)
     asked = requests.select("user_id", "request", "at")
     before = past.join(asked, "user_id", "inner").where(F.col("event_time") < F.col("at"))
-    state = profile_state(before.withColumn("user_id", F.col("request")), settings)
+    state = profile_state(before.withColumn("user_id", F.col("request")), without_declared(settings))
     recent = state.select(F.col("user_id").alias("request"), "recent")
     seen = F.transform(F.coalesce("recent", F.array().cast(RECENT_TYPE)), lambda behaviour: behaviour["item_id"])
     joined = requests.join(recent, "request", "left").withColumn("truth", F.array_except("truth", seen))

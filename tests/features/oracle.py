@@ -7,19 +7,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from statistics import fmean, pstdev
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from recsys.config import BEHAVIOURS, FeatureSettings, UserFeature
+from recsys.config import BEHAVIOURS, FeatureSettings
 from recsys.features.history import Histories, from_columns
+from tests.features.declared import Value as Value
+from tests.features.declared import alike
+from tests.features.declared import declared as declared
+from tests.features.declared import name_of as name_of
 
 NAMES = tuple(BEHAVIOURS)
 ENGAGED = tuple(name for name, behaviour in BEHAVIOURS.items() if behaviour.engaged)
 S = 1_000_000
 WINDOW = {"15m": 900 * S, "1h": 3600 * S, "6h": 21_600 * S, "1d": 86_400 * S, "7d": 604_800 * S, "30d": 2_592_000 * S}
-Value = float | int | bool | None
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,8 @@ class Event:
     price: int | None = None
     quantity: int = 1
     value: float | None = None
+    query: str | None = None
+    category: str | None = None  # of the mapping's context
 
 
 def state(log: Sequence[Event], user: str, k: int) -> list[Event]:
@@ -88,49 +93,13 @@ def user_values(recent: Sequence[Event], at: int, s: FeatureSettings) -> dict[st
     values["rating_value_mean"] = math.fsum(rated) / len(rated) if rated else None
     values["engaged_trend_1d_7d"] = (len(inside("1d")) + 1) / (len(inside("7d")) / 7 + 1)
     values["is_bot"] = _bot(seen, s)
-    return values | {name_of(feature): declared(seen, at, feature) for feature in s.user}
+    return values | {name_of(f): declared(seen, at, f) for f in s.user if not f.lifetime}
 
 
-def name_of(f: UserFeature) -> str:
-    of = f.behaviour or ("engaged" if f.operation in ("count", "decayed_count", "trend") else "")
-    return "_".join(part for part in (of, f.value, f.operation, f.window, f.reference) if part)
-
-
-def declared(seen: Sequence[Event], at: int, f: UserFeature) -> Value:
-    """A feature of the settings: what its declaration says, read literally."""
-    unit = {"m": 60 * S, "h": 3600 * S, "d": 86_400 * S}
-
-    def inside(window: str) -> list[Event]:
-        oldest = at - int(window[:-1]) * unit[window[-1]] if window else -(2**62)
-        return [e for e in seen if oldest < e.time <= at and f.behaviour in ("", e.behaviour)]
-
-    def value(e: Event) -> int | float | None:
-        if f.value in ("price", "spend"):
-            return None if e.price is None else e.price * (e.quantity if f.value == "spend" else 1)
-        return e.quantity if f.value == "quantity" else e.value
-
-    if f.operation == "count":
-        return len(inside(f.window))
-    if f.operation == "decayed_count":
-        half = int(f.window[:-1]) * unit[f.window[-1]]
-        return math.fsum(0.5 ** ((at - e.time) / half) for e in inside(""))
-    if f.operation == "trend":
-        scale = int(f.window[:-1]) * unit[f.window[-1]] / (int(f.reference[:-1]) * unit[f.reference[-1]])
-        return (len(inside(f.window)) + 1) / (len(inside(f.reference)) * scale + 1)
-    if f.operation == "distinct_items":
-        return len({e.item for e in inside(f.window) if e.item is not None})
-    if f.operation == "recency_s":
-        return min(((at - e.time) / S for e in inside(f.window)), default=None)
-    found = [number for e in inside(f.window) if (number := value(e)) is not None]
-    if f.operation == "sum":
-        return math.fsum(found) if f.value == "value" else sum(found)
-    if not found:
-        return None
-    if f.operation in ("first", "last"):
-        return found[0 if f.operation == "first" else -1]
-    if f.operation in ("min", "max"):
-        return min(found) if f.operation == "min" else max(found)
-    return pstdev(found) if f.operation == "std" else fmean(found)
+def texts(states: Sequence[Sequence[Event]]) -> dict[str, pa.Array]:
+    """What `histories` leaves out: the queries and the categories of the same behaviours."""
+    flat = [e for events in states for e in events]
+    return {name: pa.array([getattr(e, name) for e in flat], pa.string()) for name in ("query", "category")}
 
 
 def _sessions(seen: Sequence[Event], at: int, s: FeatureSettings) -> dict[str, Value]:
@@ -237,8 +206,10 @@ def pair_values(
     }
 
 
-def agree(found: Value, wanted: Value, relative: float = 1e-9) -> bool:
-    """Exact for whole numbers and flags; 1e-9 relative or 1e-12 absolute for floats; NaN is None."""
+def agree(found: Any, wanted: Any, relative: float = 1e-9) -> bool:
+    """Exact for whole numbers, flags and texts; 1e-9 relative or 1e-12 absolute for floats; NaN is None."""
+    if isinstance(wanted, list | dict):
+        return alike(found, wanted)
     unknown = found is None or (isinstance(found, float) and math.isnan(found))
     if found is None or wanted is None or unknown:
         return unknown and wanted is None

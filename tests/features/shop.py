@@ -23,7 +23,8 @@ def micros(moment: datetime) -> int:
     return (moment.replace(tzinfo=moment.tzinfo or timezone.utc) - EPOCH) // timedelta(microseconds=1)
 
 
-def _row(event: Event) -> tuple[Any, ...]:
+def row_of(event: Event) -> tuple[Any, ...]:
+    """The event as a row of tables.EVENTS."""
     values = {
         "event_id": event.id,
         "event_time": moment(event.time),
@@ -33,6 +34,8 @@ def _row(event: Event) -> tuple[Any, ...]:
         "quantity": event.quantity,
         "value": event.value,
         "user_id": event.user,
+        "query": event.query,
+        "context": {"category": event.category} if event.category is not None else None,
         "event_date": moment(event.time).date(),
     }
     return tuple(values.get(name) for name in EVENTS.names)
@@ -42,7 +45,7 @@ def append_events(warehouse: Warehouse, log: Sequence[Event], batch: int) -> Non
     """Commit the events as one batch of the query that writes them."""
     from recsys.io import Accounting, Commit
 
-    rows = warehouse.spark.createDataFrame([_row(event) for event in log], EVENTS.ddl)
+    rows = warehouse.spark.createDataFrame([row_of(event) for event in log], EVENTS.ddl)
     commit = Commit(query="events", epoch=0, batch=batch)
     version = warehouse.write(EVENTS, rows.coalesce(1), commit)
     counts = Accounting(rows_in=len(log), accepted=len(log))

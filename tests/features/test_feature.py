@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from recsys.config import UserFeature
-from recsys.features.feature import of_user
+from recsys.features.worded import of_user
 from tests.features import oracle
 from tests.features.logs import EVERY_KIND
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from recsys.config import EvaluateSettings, Settings
-from recsys.features.definitions import ITEM_FEATURES, USER_FEATURES, names, profiles_table
+from recsys.config import EvaluateSettings, FeatureSettings, Settings, UserFeature
+from recsys.features.definitions import ITEM_FEATURES, names, profile_features_of, profiles_table
 from recsys.tables import EVENTS, PARITY
 from tests.features.shop import append_events, write_items
 from tests.features.test_backfill import DAY, FIRST, PRICES, START, days, event, log
@@ -22,7 +22,12 @@ if TYPE_CHECKING:
     from recsys.features.parity import Compared
     from recsys.io import Warehouse
 
-SETTINGS = Settings(evaluate=EvaluateSettings(parity=1.0))
+MANY = (
+    UserFeature(operation="top_k", key="item", k=2),
+    UserFeature(operation="counts", key="behaviour"),
+    UserFeature(operation="lifetime_count"),
+)
+SETTINGS = Settings(evaluate=EvaluateSettings(parity=1.0), features=FeatureSettings(user=MANY))
 TABLE = profiles_table(SETTINGS.features)
 
 
@@ -30,7 +35,7 @@ TABLE = profiles_table(SETTINGS.features)
 def sound(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A warehouse with events of a few days, and the profiles and item features that belong to them."""
     from recsys.features.backfill import backfill
-    from recsys.features.spark import user_profiles
+    from recsys.features.state import user_profiles
     from recsys.io import Warehouse
 
     folder = tmp_path_factory.mktemp("sound")
@@ -78,7 +83,7 @@ def test_what_was_computed_does_not_differ(warehouse: Warehouse) -> None:
     found = compare(warehouse, SETTINGS, FIRST)
     assert differing(found) == {}
     told = by_feature(found)
-    assert tuple(told) == names(USER_FEATURES + ITEM_FEATURES)
+    assert tuple(told) == names(profile_features_of(SETTINGS.features) + ITEM_FEATURES)
     assert (told["view_count_1d"].rows, told["view_count_1d"].stale) == (1, 0)
     assert told["item_engaged_count_1d"].rows > 3
     made_up = {"table": "t", "stale": 0, "missing": 0, "extra": 2}
@@ -99,12 +104,17 @@ def test_tampered_values_are_counted_by_kind(warehouse: Warehouse) -> None:
     assert row["price_mean_30d"] is not None
     wrong = {"view_count_30d": row["view_count_30d"] + 1, "price_mean_30d": None, "rating_value_mean": 5.0}
     assert row["rating_value_mean"] is None
+    assert row["behaviour_counts"] == {"view": 3}
+    wrong |= {"item_top2": None, "behaviour_counts": {"view": 2}, "engaged_lifetime_count": 4}
     store(warehouse, [{**row, **wrong}], 1)
     found = compare(warehouse, SETTINGS, FIRST)
     assert differing(found) == {
         "view_count_30d": (1, 0, 0),
         "price_mean_30d": (0, 1, 0),
         "rating_value_mean": (0, 0, 1),
+        "item_top2": (0, 1, 0),
+        "behaviour_counts": (1, 0, 0),
+        "engaged_lifetime_count": (1, 0, 0),
     }
     store(warehouse, [{**row, "price_mean_30d": row["price_mean_30d"] * (1 + 1e-12)}], 2)
     assert differing(compare(warehouse, SETTINGS, FIRST)) == {}

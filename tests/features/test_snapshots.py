@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from recsys.config import FeatureSettings, Settings
 from recsys.features.definitions import ITEM_FEATURES, names
@@ -25,7 +25,7 @@ def check(found: ItemSnapshot, events: list[oracle.Event], at: int) -> None:
     assert (found.items, found.at) == (tuple(PRICES), at)
     assert found.price.tolist() == [-1 if price is None else price for price in PRICES.values()]
     for row, (item, price) in enumerate(PRICES.items()):
-        values = oracle.item_values(events, item, at, price)
+        values: dict[str, Any] = {**oracle.item_values(events, item, at, price)}
         if not values["item_event_count_7d"]:
             values = {f.name: f.default for f in ITEM_FEATURES} | oracle.price_values(price)
         for name in names(ITEM_FEATURES):

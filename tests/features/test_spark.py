@@ -110,7 +110,7 @@ def _check_profile(row: Row, log: list[Event]) -> None:
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_profiles_equal_the_oracle(spark: SparkSession, seed: int) -> None:
-    from recsys.features.spark import user_profiles
+    from recsys.features.state import user_profiles
 
     log = _log(seed)
     profiles = user_profiles(spark.createDataFrame(_table(log)), SETTINGS)
@@ -123,7 +123,7 @@ def test_profiles_equal_the_oracle(spark: SparkSession, seed: int) -> None:
 
 def test_stream_equals_oracle_after_every_batch(spark: SparkSession, tmp_path: Path) -> None:
     """Three logs share a stream of batches of many sizes; late, tied and unordered events correct the row at once."""
-    from recsys.features.spark import profile_state, with_user_features
+    from recsys.features.state import profile_state, with_user_features
 
     logs = {seed: _log(seed, 90) for seed in (3, 4, 5)}
     arrivals = [event for events in zip(*logs.values(), strict=True) for event in events]

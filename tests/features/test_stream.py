@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from recsys.config import FeatureSettings, Settings
-from recsys.features.definitions import user_features_of
+from recsys.features.definitions import profile_features_of, profiles_table
+from recsys.features.kept import texts_of
 from recsys.tables import BATCHES, USER_EMBEDDINGS, Table
 from tests.features import oracle
-from tests.features.logs import AT, EDGES, EVERY_KIND
+from tests.features.declared import lifetime_values
+from tests.features.logs import AT, CATEGORIES, EDGES, EVERY_KIND, KEYED, LIFETIME, QUERIES
 from tests.features.oracle import NAMES, Event, S
 from tests.features.shop import append_events, micros
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
 K = 5
 FEATURES = FeatureSettings(k=K, user=EVERY_KIND)
+WHOLE = FeatureSettings(k=K, user=EVERY_KIND + KEYED + LIFETIME)
 ALL_FILES = 1000
 
 
@@ -42,6 +45,9 @@ def log(seed: int, size: int) -> list[Event]:
             item=random.choice(["a", "b", None]),
             price=random.choice([None, 0, 999]),
             quantity=random.randrange(1, 4),
+            value=random.choice([None, 0.5, 4.0]),
+            query=random.choice(QUERIES),
+            category=random.choice(CATEGORIES),
         )
         for number in random.sample(range(1000), size)
     ]
@@ -66,18 +72,20 @@ class Shop:
 
     def profiles(self) -> dict[str, dict[str, Any]]:
         """The newest committed row of each user."""
-        from recsys.features.definitions import profiles_table
 
-        rows: list[dict[str, Any]] = self.warehouse.view().latest(profiles_table(FEATURES)).toArrow().to_pylist()
+        rows: list[dict[str, Any]] = (
+            self.warehouse.view().latest(profiles_table(self.settings.features)).toArrow().to_pylist()
+        )
         found = {row["user_id"]: row for row in rows}
         assert len(found) == len(rows)
         return found
 
     def versions(self) -> list[tuple[str, int]]:
         """(user, batch) of every row of the table, committed or not."""
-        from recsys.features.definitions import profiles_table
 
-        frame = self.warehouse.spark.read.format("delta").load(self.warehouse.path(profiles_table(FEATURES)))
+        frame = self.warehouse.spark.read.format("delta").load(
+            self.warehouse.path(profiles_table(self.settings.features))
+        )
         return sorted((row["user_id"], row["batch"]) for row in frame.collect())
 
     def accounted(self) -> list[tuple[int, int, int]]:
@@ -103,20 +111,24 @@ def users(events: Sequence[Event]) -> set[str]:
 
 def check(shop: Shop, known: Sequence[Event]) -> None:
     """Every profile equals the oracle's over all events so far."""
-    found = shop.profiles()
+    found, features = shop.profiles(), shop.settings.features
     assert found.keys() == users(known)
     for user, row in found.items():
         mine = [e for e in known if e.user == user]
         recent = oracle.state(known, user, K)
         assert [r["event_id"] for r in row["recent"]] == [e.id for e in recent], user
+        for text in texts_of(features.user):
+            assert row[f"recent_{text}"] == oracle.texts([recent])[text].to_pylist(), user
         assert micros(row["as_of"]) == max(e.time for e in mine)
         assert dict(row["counts"]) == {name: sum(e.behaviour == name for e in mine) for name in NAMES}
-        wanted = oracle.user_values(recent, max(e.time for e in mine), shop.settings.features)
-        for feature in user_features_of(FEATURES):
+        wanted = oracle.user_values(recent, max(e.time for e in mine), features) | lifetime_values(mine, LIFETIME)
+        for feature in profile_features_of(features):
             assert oracle.agree(row[feature.name], wanted[feature.name]), (user, feature.name)
 
 
 def test_after_each_batch_the_newest_rows_equal_the_oracle(shop: Shop) -> None:
+    """With features of every kind, lists, maps and lifetime numbers among them."""
+    shop = replace(shop, settings=shop.settings.model_copy(update={"features": WHOLE}))
     events = log(1, 60)
     parts = [events[:25], [e for e in events[25:] if e.user != "u"]]
     for number, part in enumerate(parts):

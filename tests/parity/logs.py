@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 from random import Random
 
+from tests.features.logs import CATEGORIES, QUERIES
 from tests.features.oracle import NAMES, WINDOW, Event, S
 
 END = 1_772_409_600 * S  # 2026-03-02 00:00 UTC: no event happens later
@@ -27,6 +28,8 @@ MAPPING = {
     "price": {"column": "p"},
     "quantity": {"column": "q"},
     "value": {"column": "v"},
+    "query": {"column": "s"},
+    "context": {"category": "c"},
 }
 
 
@@ -42,7 +45,7 @@ class Line:
         """The line of a file."""
         e = self.event
         row = {"id": e.id, "t": e.time, "k": self.known, "b": e.behaviour, "q": e.quantity}
-        more = {"u": e.user, "i": e.item, "p": e.price, "v": e.value}
+        more = {"u": e.user, "i": e.item, "p": e.price, "v": e.value, "s": e.query, "c": e.category}
         return json.dumps(row | {key: value for key, value in more.items() if value is not None})
 
 
@@ -72,6 +75,8 @@ def _event(random: Random, name: str, number: int, time: int, people: int, thing
         price=random.choice([None, 0, 1, 999, 2**40]),
         quantity=random.randrange(1, 4),
         value=random.choice([None, 0.1, 3.5, 5.0]),
+        query=QUERIES[number % len(QUERIES)] or None,
+        category=CATEGORIES[number // 2 % len(CATEGORIES)],
     )
 
 

@@ -10,24 +10,29 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
+from typing import Any
 
 import numpy as np
 
 from recsys.config import FeatureSettings
+from recsys.features import keyed as keyed_side
 from recsys.features import tiles as item_side
 from recsys.features import user as user_side
 from recsys.features.definitions import item_features_of, names
 from recsys.features.history import Histories, Points
+from recsys.features.keyed import Texts
+from recsys.features.profile import keyed_of
 from recsys.ranking import assemble
 from tests.features import item_oracle, oracle
 from tests.features.item_oracle import EVERY_ITEM
-from tests.features.logs import EVERY_KIND
+from tests.features.logs import EVERY_KIND, KEYED, LIFETIME
 from tests.features.oracle import WINDOW, Event, S, Value
 from tests.features.tiles import everyone_of, tiles_of
 from tests.parity.logs import DAY, END, HOUR, SHIFTS, Line
 
 K = 256
-FEATURES = FeatureSettings(k=K, bot_events_per_10m=20, bot_min_events=30, user=EVERY_KIND, item=EVERY_ITEM)
+OF_USERS = EVERY_KIND + KEYED + LIFETIME
+FEATURES = FeatureSettings(k=K, bot_events_per_10m=20, bot_min_events=30, user=OF_USERS, item=EVERY_ITEM)
 OF_ITEMS = item_features_of(FEATURES)
 HOURS = [END - n * HOUR for n in (0, 1, 2, 5, 12, 23, 24, 25, 47)]
 
@@ -41,7 +46,7 @@ class Found:
     events: int = 0
     wrong: list[str] = field(default_factory=list)
 
-    def compare(self, way: str, told: Mapping[str, Value], wanted: Mapping[str, Value], at: object) -> None:
+    def compare(self, way: str, told: Mapping[str, Any], wanted: Mapping[str, Any], at: object) -> None:
         """One point: every wanted value."""
         self.points[way] += 1
         for name, value in wanted.items():
@@ -101,19 +106,31 @@ def moments(mine: Sequence[Event], count: int, random: Random) -> Iterator[int]:
             yield e.time + random.choice([0, 1800 * S, *WINDOW.values()]) + random.choice(SHIFTS)
 
 
-def of_user(found: Found, mine: Sequence[Event], stored: Histories, asked: Sequence[int], s: FeatureSettings) -> None:
+def of_user(
+    found: Found,
+    mine: Sequence[Event],
+    stored: Histories,
+    texts: Texts,
+    asked: Sequence[int],
+    s: FeatureSettings,
+) -> None:
     """Served from the stored state at each time t; learned from, as of strictly before t, over all of `mine`."""
     at = np.asarray(asked, dtype=np.int64)
     served = Points(start=np.zeros(len(at), np.int64), end=np.full(len(at), len(stored.time)), at=at)
     whole = oracle.histories([oracle.state(mine, "", len(mine))])
     learned = assemble.as_of(whole, np.zeros(len(at), dtype=np.int64), at, s.k)
     recent = oracle.state(mine, "", s.k)
-    for way, h, p in (("served", stored, served), ("learned from", whole, learned)):
-        values = user_side.user_features(h, p, oracle.NAMES, s)
+    every = oracle.texts([oracle.state(mine, "", len(mine))])
+    for way, h, p, said in (("served", stored, served, texts), ("learned from", whole, learned, every)):
+        values: dict[str, list[Any]] = {
+            name: array.tolist() for name, array in user_side.user_features(h, p, oracle.NAMES, s).items()
+        }
+        keyed = keyed_side.keyed_features(h, p, oracle.NAMES, keyed_of(s), said)
+        values |= {name: array.to_pylist() for name, array in keyed.items()}
         for place, t in enumerate(asked):
             past = recent if way == "served" else oracle.state([e for e in mine if e.time < t], "", s.k)
             wanted = oracle.user_values(past, t, s)
-            found.compare(way, {name: values[name][place].item() for name in wanted}, wanted, t)
+            found.compare(way, {name: values[name][place] for name in wanted}, wanted, t)
 
 
 def of_item(found: Found, known: Known, item: str, hours: Sequence[int]) -> None:

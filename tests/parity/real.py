@@ -19,7 +19,7 @@ from tests.features.oracle import Event
 from tests.features.shop import micros, moment
 from tests.parity.logs import HOUR
 from tests.parity.points import FEATURES, Found, Known, moments, of_rows, of_user
-from tests.parity.suite import Stream, backfilled, opened
+from tests.parity.suite import Stream, backfilled, opened, texts_in
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -42,8 +42,8 @@ def run_real(
     known, found.events = known_of(events, entities, seed), events.count()
     by_user = stream.profiles(sorted(known.of_user))
     for user, mine in sorted(known.of_user.items()):
-        history = from_arrow(by_user[user]["recent_arrow"], oracle.NAMES)
-        of_user(found, mine, history, sorted(moments(mine, points, random)), FEATURES)
+        history, texts = from_arrow(by_user[user]["recent_arrow"], oracle.NAMES), texts_in(by_user[user])
+        of_user(found, mine, history, texts, sorted(moments(mine, points, random)), FEATURES)
     backfilled(stream, found)
     of_items(stream, events, known, found, random)
     return found
@@ -77,7 +77,8 @@ def _event(row: dict[str, Any]) -> Event:
     quantity = 1 if row["quantity"] is None else row["quantity"]
     return Event(
         id=row["event_id"], user=row["user_id"], time=micros(row["event_time"]), behaviour=row["behaviour"],
-        item=row["item_id"], price=row["price_minor"], quantity=quantity, value=row["value"],
+        item=row["item_id"], price=row["price_minor"], quantity=quantity, value=row["value"], query=row["query"],
+        category=dict(row["context"] or ()).get("category"),
     )  # fmt: skip
 
 

@@ -11,14 +11,18 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+
 from recsys.config import Settings, parse
 from recsys.events.mapping import Mapping as Source
-from recsys.features.definitions import user_features_of
+from recsys.features.definitions import profile_features_of
 from recsys.features.history import from_arrow
+from recsys.features.kept import texts_of
+from recsys.features.keyed import Texts
 from recsys.pseudonyms import pseudonymiser
 from tests.events.streaming import KEY, ingested
 from tests.features import oracle
-from tests.features.oracle import Value
+from tests.features.declared import Value, lifetime_values
 from tests.features.shop import micros, moment
 from tests.parity.logs import MAPPING, RETENTION, Line, batches, lines
 from tests.parity.points import FEATURES, HOURS, Found, K, Known, moments, of_rows, of_user
@@ -60,7 +64,8 @@ class Stream:
         names = {hashed(user): user for user in users}
         told = self.profiles(list(names))
         return {
-            names[user]: row | {"history": from_arrow(row["recent_arrow"], oracle.NAMES)} for user, row in told.items()
+            names[user]: row | {"history": from_arrow(row["recent_arrow"], oracle.NAMES), "texts": texts_in(row)}
+            for user, row in told.items()
         }
 
     def profiles(self, users: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -75,6 +80,11 @@ class Stream:
         return {
             row["user_id"]: row | {"recent_arrow": recent.slice(place, 1)} for place, row in enumerate(rows.to_pylist())
         }
+
+
+def texts_in(row: dict[str, Any]) -> Texts:
+    """What the row holds of each behaviour beside `recent`."""
+    return {text: pa.array(row[f"recent_{text}"], pa.string()) for text in texts_of(FEATURES.user)}
 
 
 def opened(spark: SparkSession, folder: Path) -> Stream:
@@ -121,7 +131,8 @@ def after_batch(stream: Stream, known: Known, found: Found, users: Sequence[str]
         told: dict[str, Value] = {"as_of": micros(row["as_of"]), "ids": ",".join(r["event_id"] for r in row["recent"])}  # type: ignore[dict-item]
         if told != wanted:
             found.wrong.append(f"state after batch {number} of {user}")
-        found.compare("after its batch", row, oracle.user_values(recent, at, FEATURES), (user, number))
+        values = oracle.user_values(recent, at, FEATURES) | lifetime_values(mine, FEATURES.user)
+        found.compare("after its batch", row, values, (user, number))
 
 
 def after_all(stream: Stream, known: Known, found: Found, users: Sequence[str], count: int, random: Random) -> None:
@@ -129,7 +140,8 @@ def after_all(stream: Stream, known: Known, found: Found, users: Sequence[str], 
     rows = stream.rows(users)
     for user in users:
         mine = known.of_user[user]
-        of_user(found, mine, rows[user]["history"], sorted(moments(mine, count, random)), FEATURES)
+        row, asked = rows[user], sorted(moments(mine, count, random))
+        of_user(found, mine, row["history"], row["texts"], asked, FEATURES)
 
 
 def accounted(stream: Stream, known: Known, found: Found) -> None:
@@ -145,14 +157,17 @@ def accounted(stream: Stream, known: Known, found: Found) -> None:
 
 def backfilled(stream: Stream, found: Found) -> None:
     """Every streamed profile equals the one that is computed from all of `events` at once, to the bit."""
+    from pyspark.sql import functions as F
+
     from recsys.features.definitions import profiles_table
-    from recsys.features.spark import user_profiles
+    from recsys.features.state import user_profiles
     from recsys.tables import EVENTS
 
     view = stream.warehouse.view()
-    names = [*(f.name for f in user_features_of(FEATURES)), "user_id", "as_of", "recent", "spend_minor", "first_time"]
-    streamed = view.latest(profiles_table(FEATURES)).select(*names)
-    at_once = user_profiles(view.read(EVENTS), stream.settings).select(*names)
+    names = [*(f.name for f in profile_features_of(FEATURES)), "user_id", "as_of", "recent", "spend_minor"]
+    whole = F.to_json(F.struct(*names, "first_time"))  # Spark compares no maps
+    streamed = view.latest(profiles_table(FEATURES)).select(whole)
+    at_once = user_profiles(view.read(EVENTS), stream.settings).select(whole)
     users, differing = streamed.count(), streamed.exceptAll(at_once).count() + at_once.exceptAll(streamed).count()
     found.points["backfilled"] += users
     if differing:

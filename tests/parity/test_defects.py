@@ -18,11 +18,12 @@ from recsys.features import windows
 from recsys.features.history import I64, Histories, Points
 from recsys.ranking import assemble
 from tests.features import oracle
+from tests.features.logs import EVERY_KIND
 from tests.features.oracle import NAMES, Event, S
 from tests.parity.logs import HOUR, lines
 from tests.parity.points import FEATURES, HOURS, Found, Known, moments, of_item, of_user
 
-SMALL = FEATURES.model_copy(update={"k": 16, "bot_events_per_10m": 3, "bot_min_events": 8})
+SMALL = FEATURES.model_copy(update={"k": 16, "bot_events_per_10m": 3, "bot_min_events": 8, "user": EVERY_KIND})
 Keep = Callable[[Sequence[Event]], list[Event]]
 
 
@@ -39,7 +40,7 @@ def found_with(keep: Keep = kept) -> Found:
     for user in sorted(known.of_user)[:20]:
         mine = known.of_user[user]
         stored = oracle.histories([keep(mine)])
-        of_user(found, mine, stored, sorted(moments(mine, 32, random)), SMALL)
+        of_user(found, mine, stored, {}, sorted(moments(mine, 32, random)), SMALL)
     for item in sorted(known.of_item):
         of_item(found, known, item, HOURS)
     return found
