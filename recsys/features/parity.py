@@ -138,7 +138,9 @@ def _number(value: Column, feature: Feature) -> Column:
     """The value, or a hash of a list or map, as a double."""
     if feature.type in get_args(Scalar):
         return value.cast("double")
-    hashed = F.xxhash64(F.to_json(F.struct(value.alias("value"))))  # a map has no hash of its own
+    # A map has no order, and no hash of its own.
+    listed = F.array_sort(F.map_entries(value)) if feature.type.startswith("map") else value
+    hashed = F.xxhash64(F.to_json(F.struct(listed.alias("value"))))
     return F.when(value.isNotNull(), hashed).cast("double")
 
 
