@@ -42,7 +42,7 @@ clean-demo:  ## remove what the demo made: tables, models, registry
 
 test: lint type  ## everything that this machine can run
 	$(PY) -m pytest -m 'not spark and not cluster' -n 2 --dist loadfile $(PYTEST_ARGS)
-	$(PY) -m pytest -m 'spark and not cluster' $(PYTEST_ARGS)
+	$(PY) -m pytest -m 'spark and not cluster' -n 2 --dist loadfile $(PYTEST_ARGS)
 	$(PY) -m pytest -m cluster $(PYTEST_ARGS)
 
 lint: install  ## ruff: rules and format

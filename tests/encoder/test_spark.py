@@ -67,7 +67,7 @@ def test_users_get_the_vectors_of_the_function_on_executors(spark: SparkSession,
         ]
         flat = [tuple(event.get(name) for name in RECENT_FIELDS) for event in events]
         rows.append((f"u{user:02}", None if user == 5 else flat, NOW + timedelta(hours=user), "dropped", 2, user))
-    schema = f"user_id string, recent {RECENT_TYPE}, as_of timestamp, more string, epoch int, batch bigint"
+    schema = f"user_id string, recent {RECENT_TYPE}, as_of timestamp, more string, epoch bigint, batch bigint"
     profiles = spark.createDataFrame(rows, schema).repartition(3)
     found = embed_users(profiles, str(folder), "b1").toArrow().sort_by("user_id")
     assert tuple(found.schema.names) == USER_EMBEDDINGS.names
