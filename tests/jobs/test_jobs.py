@@ -156,7 +156,7 @@ def said(capsys: pytest.CaptureFixture[str]) -> str:
     [
         (
             ["--set", "topn.m=3"],
-            "--set topn.m=3: topn.m is not a known key. Valid: active_days, candidates, exact_items, n, popular, recall.",
+            "--set topn.m=3: topn.m is not a known key. Valid: active_days, candidates, exact_items, n, popular",
         ),
         (["--set", "ranker.epochs=many"], "--set ranker.epochs=many: ranker.epochs is 'many': "),
         (["--conf", "nowhere.yaml"], "conf file 'nowhere.yaml' does not exist (working folder "),
