@@ -75,7 +75,8 @@ def figure(run: Run, metric: str, value: float, unit: str, rows: int, seconds: f
 def follow(warehouse: Warehouse, settings: Settings, store: OnlineStore, trigger: str) -> StreamingQuery:
     """The query of jobs/online.py."""
     point = queries.checkpoint(warehouse, settings.checkpoints, QUERY)
-    return queries.start(profiles_stream(warehouse), Put(store=store), name=QUERY, point=point, trigger=trigger)
+    put = Put(store=store, warehouse=warehouse, epoch=0)
+    return queries.start(profiles_stream(warehouse), put, name=QUERY, point=point, trigger=trigger)
 
 
 def commit_profiles(warehouse: Warehouse, batch: int, users: int) -> None:
@@ -98,7 +99,8 @@ def commit_profiles(warehouse: Warehouse, batch: int, users: int) -> None:
         "truncated": F.lit(False),
     }
     commit = Commit(query="user_profiles", epoch=0, batch=batch)
-    warehouse.write(USER_PROFILES, rows.select(*(value.alias(name) for name, value in columns.items())), commit)
+    named = rows.select(*(value.alias(name) for name, value in columns.items()))
+    warehouse.finish(commit, {USER_PROFILES.name: warehouse.write(USER_PROFILES, named, commit)}, now)
 
 
 def lag(warehouse: Warehouse, reader: OnlineStore, batch: int) -> float:

@@ -10,9 +10,11 @@ import argparse
 import sys
 from contextlib import closing
 
+from pyspark.errors import StreamingQueryException
+
 from recsys import queries
 from recsys.job import Context, Job, run
-from recsys.serving.spark import Put, from_the_beginning, profiles_stream, query_of
+from recsys.serving.spark import Put, check_followed, followed_epoch, from_the_beginning, profiles_stream, query_of
 from recsys.serving.stores import open_store
 from recsys.tables import USER_PROFILES
 
@@ -30,12 +32,18 @@ def main(context: Context) -> None:
     """Run the query."""
     settings, warehouse = context.settings, context.warehouse
     queries.log_progress(context.spark)
-    rows, name = profiles_stream(warehouse), query_of(settings.serving.store)
+    epoch = followed_epoch(warehouse)
+    rows, name = profiles_stream(warehouse), query_of(settings.serving.store, epoch)
     with closing(open_store(settings, create=True)) as store:
         again = from_the_beginning(store, asked=context.arguments.rebuild)
         point = queries.checkpoint(warehouse, settings.checkpoints, name, again)
         trigger = context.arguments.trigger
-        queries.wait([queries.start(rows, Put(store=store), name=name, point=point, trigger=trigger)])
+        put = Put(store=store, warehouse=warehouse, epoch=epoch)
+        try:
+            queries.wait([queries.start(rows, put, name=name, point=point, trigger=trigger)])
+        except StreamingQueryException:
+            check_followed(warehouse, epoch)  # then it ended because of that
+            raise
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from recsys.encoder.sequences import Tokens, last_windows, ragged
 from recsys.features.history import I64
 
 BLOCK = 512
+SCORES = 1 << 27  # at a time: 512 MiB, whatever the number of items
 
 
 def ranks(model: Encoder, t: Tokens, held: HeldOut, length: int) -> I64:
@@ -25,8 +26,9 @@ def ranks(model: Encoder, t: Tokens, held: HeldOut, length: int) -> I64:
     out = np.empty(len(queries), dtype=np.int64)
     with torch.inference_mode():
         vectors = model.item_vectors()  # [V, D]
-        for first in range(0, len(queries), BLOCK):
-            block = slice(first, first + BLOCK)
+        size = max(1, min(BLOCK, SCORES // max(len(vectors), 1)))
+        for first in range(0, len(queries), size):
+            block = slice(first, first + size)
             start, stop = held.start[block], held.position[block]
             scores = queries[block] @ vectors.T  # [B, V]
             wanted = torch.from_numpy(t.item[stop] - 1).to(device)

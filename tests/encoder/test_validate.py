@@ -40,8 +40,9 @@ def test_ranks_are_those_of_a_plain_sort(monkeypatch: pytest.MonkeyPatch) -> Non
         wanted.append(sum(scores[item] > scores[ITEMS[-1]] for item in unseen))
     assert ranks(model, t, held, 4).tolist() == wanted
     assert len(set(wanted)) > 3
-    monkeypatch.setattr(validate, "BLOCK", 2)
-    assert ranks(model, t, held, 4).tolist() == wanted
+    for name, most in (("BLOCK", 2), ("SCORES", 3 * len(ITEMS)), ("SCORES", 1)):
+        monkeypatch.setattr(validate, name, most)
+        assert ranks(model, t, held, 4).tolist() == wanted
     for k in (1, 5, 20):
         assert recall_at(k, model, t, held, 4) == sum(rank < k for rank in wanted) / 9
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 
 from jobs import online
+from recsys.errors import RefusedError
 from recsys.job import run
 from recsys.serving.sqlite import SqliteStore
 from recsys.serving.store import unpack
@@ -28,14 +29,27 @@ AT = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
 NAMES = ("view", "click")
 
 
-def append(warehouse: Warehouse, batch: int, *users: str, minutes: int = 0) -> None:
+def append(
+    warehouse: Warehouse, batch: int, *users: str, minutes: int = 0, epoch: int = 0, served: bool = True
+) -> None:
     """Rows of `user_profiles` as the stream's batch writes them: `batch` + 1 behaviours each."""
+    from recsys.features.stream import QUERY
+    from recsys.io import Commit
+
     as_of = AT + timedelta(minutes=minutes)
     behaviours = [("e", as_of, "view", f"i{n}", None, 1, None) for n in range(batch + 1)]
     none: dict[str, int] = {}
-    rows = [(user, 0, batch, as_of, behaviours, none, None, as_of, False) for user in users]
-    frame = warehouse.spark.createDataFrame(rows, USER_PROFILES.ddl)
-    frame.coalesce(1).write.format("delta").mode("append").save(warehouse.path(USER_PROFILES))
+    rows = [(user, epoch, batch, as_of, behaviours, none, None, as_of, False) for user in users]
+    commit = Commit(query=QUERY, epoch=epoch, batch=batch)
+    version = warehouse.write(
+        USER_PROFILES, warehouse.spark.createDataFrame(rows, USER_PROFILES.ddl).coalesce(1), commit
+    )
+    warehouse.finish(commit, {USER_PROFILES.name: version} if served else {}, AT)
+
+
+def versions(store: SqliteStore) -> dict[str, tuple[int, int]]:
+    found = {user: store.get(user) for user in "uv"}
+    return {user: (p.epoch, p.batch) for user, p in found.items() if p is not None}
 
 
 def test_profiles_are_packed_one_by_one() -> None:
@@ -56,11 +70,12 @@ def test_profiles_are_packed_one_by_one() -> None:
 
 def test_the_store_follows_the_table(spark: SparkSession, conf: str, capsys: pytest.CaptureFixture[str]) -> None:
     from recsys.io import Warehouse
+    from recsys.serving.spark import Put, profiles_stream
 
     folder = Path(conf).parent
     settings = ["--conf", conf, "--set", f"serving.store={folder}/online.db"]
     assert run(online.JOB, online.main, settings) == 3
-    assert "table 'user_profiles' is absent" in capsys.readouterr().err
+    assert "'user_profiles' has no rows under" in capsys.readouterr().err
     warehouse = Warehouse(spark, str(folder / "tables"))
     append(warehouse, 0, "u", "v")
     assert run(online.JOB, online.main, settings) == 0
@@ -73,6 +88,17 @@ def test_the_store_follows_the_table(spark: SparkSession, conf: str, capsys: pyt
         assert lengths == {"u": 2, "v": 1}
         assert (state := store.state()) is not None
         assert (state.batch, state.as_of) == (1, int((AT + timedelta(minutes=5)).timestamp() * 1e6))
+    append(warehouse, 2, "u", epoch=1, served=False)  # of a rebuild under way
+    assert run(online.JOB, online.main, settings) == 0
+    with closing(SqliteStore(folder / "online.db")) as store:
+        assert versions(store) == {"u": (0, 1), "v": (0, 0)}
+        put = Put(store=store, warehouse=warehouse, epoch=0)
+        append(warehouse, 3, "v", epoch=1)  # the switch
+        with pytest.raises(RefusedError, match=r"readers see epoch 1 .* follows epoch 0: start jobs/online\.py again"):
+            put(profiles_stream(warehouse), 0)
+    assert run(online.JOB, online.main, settings) == 0
+    with closing(SqliteStore(folder / "online.db")) as store:
+        assert versions(store) == {"u": (1, 2), "v": (1, 3)}
 
 
 def test_an_empty_store_is_filled_from_the_beginning(tmp_path: Path) -> None:
