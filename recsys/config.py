@@ -18,7 +18,7 @@ from pydantic_core import ErrorDetails
 
 from recsys.errors import ConfigError, nearest
 from recsys.item_declaration import ItemFeature
-from recsys.operations import Operation, SelectionSettings, Step
+from recsys.operations import GateSettings, Operation, SelectionSettings, Step
 from recsys.section import Section
 from recsys.serving_settings import ServingSettings
 from recsys.settings import (
@@ -41,6 +41,7 @@ __all__ = [  # jobs and tests know one module for settings
     "EncoderSettings",
     "EvaluateSettings",
     "FeatureSettings",
+    "GateSettings",
     "ItemFeature",
     "Operation",
     "RankerSettings",

@@ -113,3 +113,12 @@ class SelectionSettings(Section):
         if self.most and "importance" not in self.by:
             raise ValueError("`most` keeps the most important features: add importance to `by`")
         return self
+
+
+class GateSettings(Section):
+    """What new examples must be like for the ranker to learn from them. The limits hold beside the champion's own."""
+
+    requests: int = Field(20, ge=1, description="labelled requests, fewer than which are too little to learn from")
+    label_rate: float = Field(2.0, ge=1, description="largest factor between the shares of positives, then and now")
+    drift: float = Field(1.0, gt=0, description="population stability index above which a feature has drifted")
+    features: float = Field(0.25, ge=0, le=1, description="share of the features that may have drifted")

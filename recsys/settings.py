@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 
 from recsys.item_declaration import ItemFeature
-from recsys.operations import Operation, SelectionSettings
+from recsys.operations import GateSettings, Operation, SelectionSettings
 from recsys.section import Section
 from recsys.serving_settings import ServingSettings
 from recsys.user_declaration import UserFeature as UserFeature
@@ -125,6 +125,7 @@ class RankerSettings(Section):
     max_requests: int = Field(200_000, ge=1, description="labelled requests in one run; drawn by seed beyond that")
     operations: tuple[Operation, ...] = Field((), description="what is done with features: docs/operations.md")
     selection: SelectionSettings = SelectionSettings()
+    gate: GateSettings = GateSettings()
 
 
 class TopNSettings(Section):

@@ -21,14 +21,18 @@ from recsys.features.item import ItemSnapshot
 from recsys.features.snapshots import write_snapshots
 from recsys.io import View, Warehouse
 from recsys.log import event
+from recsys.monitor import plots
 from recsys.monitor.paired import paired_ndcg
 from recsys.monitor.selection import log_selection
 from recsys.paths import local_folder
+from recsys.ranking.gate import broken
 from recsys.ranking.job import read_examples, write_examples
 from recsys.ranking.select import train_selected
-from recsys.ranking.train import EpochLog, best_epoch, check_start
+from recsys.ranking.train import EpochLog, Examples, best_epoch, check_start, held_out
+from recsys.ranking.trained import TrainedRanker
+from recsys.ranking.validation import reliability
+from recsys.registry import alias, tracking
 from recsys.registry import bundle as bundles
-from recsys.registry import tracking
 from recsys.registry.alias import Decision
 from recsys.registry.bundle import Bundle
 from recsys.registry.compare import Paired
@@ -48,6 +52,9 @@ def train_and_challenge(warehouse: Warehouse, settings: Settings, day: date, cha
     With a `champion` its ranker is the start. Encoder and ranker know nothing of the business day `day`: on it both
     bundles are compared. Everything is kept in one MLflow run. Raises NoDataError: no encoders for the day (train them
     first), or no labels. BundleError: the champion's ranker reads other inputs than the settings want.
+
+    Where what is new is too little or broken (`ranker.gate`), nothing is trained: the decision is a refusal without a
+    version.
     """
     names = feature_names(settings.features)
     start = None if champion is None else champion.ranker
@@ -60,24 +67,45 @@ def train_and_challenge(warehouse: Warehouse, settings: Settings, day: date, cha
     params |= {"labels_from": first, "labels_to": last, "examples": len(found.y)}
     torch.set_num_threads(settings.threads)
     with tracking.run(settings, MODEL, day.isoformat(), params, versions):
-        event(log, "training the ranker", examples=len(found.y), positives=int(found.y.sum()), warm=start is not None)
-        ranker, logs = train_selected(found, settings.ranker, settings.seed, names, start, _say)
-        tracking.log_curves(logs, ["loss", "validation_logloss", "validation_auc"])
-        if start is None and ranker.shape.selection is not None:
-            log_selection(ranker.shape.selection)
-        mlflow.log_metrics({"best_epoch": best_epoch(logs), "trained_examples": len(found.y)})
-        view = warehouse.view()
-        test, serve = _snapshots(view, settings, day)
-        folder = local_folder(settings.artifacts) / "bundles" / f"{day}-{uuid.uuid4().hex[:8]}"
-        parent = None if champion is None else champion.id
-        snapshot = ItemSnapshot.load(Path(serve), settings.features)
-        bundles.save(folder, encoder, ranker, snapshot, settings, versions, parent)
-        decision = promote(
-            folder, settings, _requests(view), _judge(view, settings, day, test), registry_folder(settings)
-        )
+        if why := _unsound(found, start, settings):
+            decision = Decision(outcome=alias.REFUSED, version="", bundle="", previous=None, reason=why)
+        else:
+            event(
+                log, "training the ranker", examples=len(found.y), positives=int(found.y.sum()), warm=start is not None
+            )
+            ranker = _train(found, settings, names, start)
+            view = warehouse.view()
+            test, serve = _snapshots(view, settings, day)
+            folder = local_folder(settings.artifacts) / "bundles" / f"{day}-{uuid.uuid4().hex[:8]}"
+            parent = None if champion is None else champion.id
+            snapshot = ItemSnapshot.load(Path(serve), settings.features)
+            bundles.save(folder, encoder, ranker, snapshot, settings, versions, parent)
+            judge = _judge(view, settings, day, test)
+            decision = promote(folder, settings, _requests(view), judge, registry_folder(settings))
         _keep(decision)
     event(log, "decision", outcome=decision.outcome, version=decision.version, reason=decision.reason)
     return decision
+
+
+def _unsound(found: Examples, start: TrainedRanker | None, settings: Settings) -> str:
+    """Only an increment is held against what was before: a full training is what a changed world calls for."""
+    if start is None:
+        return ""
+    return broken(start.shape.seen, start.names, found.x, found.y, found.request, settings.ranker.gate)
+
+
+def _train(found: Examples, settings: Settings, names: tuple[str, ...], start: TrainedRanker | None) -> TrainedRanker:
+    """The ranker; its curves, choice of features, calibration and counts in the active run."""
+    event(log, "training the ranker", examples=len(found.y), positives=int(found.y.sum()), warm=start is not None)
+    ranker, logs = train_selected(found, settings.ranker, settings.seed, names, start, _say)
+    tracking.log_curves(logs, ["loss", "validation_logloss", "validation_auc"])
+    if start is None and ranker.shape.selection is not None:
+        log_selection(ranker.shape.selection)
+    held = reliability(*held_out(ranker, found, settings.ranker))
+    tracking.log_plot("reliability", lambda axes: plots.draw_reliability(axes, held))
+    counts = {"best_epoch": best_epoch(logs), "trained_examples": len(found.y)}
+    mlflow.log_metrics({**counts, "validation_calibration_error": held.error})
+    return ranker
 
 
 def paths_of(bundle: Bundle, snapshot: str) -> ModelPaths:

@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 from recsys.config import Settings
 from recsys.io import View
 from recsys.monitor.report_data import Curve, QueryTotals, Recommended, Sample
+from recsys.registry.alias import named
 from recsys.registry.history import Trained, trained
 from recsys.tables import BATCHES, EVENTS, ITEMS, RECOMMENDATIONS, REJECTED_EVENTS, USER_PROFILES
 
@@ -85,7 +86,7 @@ def verdict(settings: Settings, day: date) -> str:
     outcome, version, reason = (tags.get(f"decision.{name}", "") for name in ("outcome", "version", "reason"))
     if not outcome:
         return ""
-    return f"Version {version} was {outcome}: {reason}."
+    return f"{named(version)} was {outcome}: {reason}."
 
 
 def samples(view: View, settings: Settings) -> tuple[Sample, ...]:

@@ -19,6 +19,7 @@ from matplotlib.ticker import MaxNLocator
 
 from recsys.monitor.bootstrap import Interval
 from recsys.monitor.report_data import Curve
+from recsys.ranking.validation import Reliability
 
 INK, QUIET, RULE = "#1c1e21", "#6a7078", "#d9dce0"
 OWN, OTHER = "#0b5fa5", "#8a6d3b"
@@ -94,6 +95,16 @@ def draw_bars(axes: Axes, panel: Bars) -> None:
     axes.set_axisbelow(True)
     axes.grid(axis="x")
     axes.spines["left"].set_visible(False)
+
+
+def draw_reliability(axes: Axes, found: Reliability) -> None:
+    """Predicted against observed shares: calibrated probabilities lie on the line from corner to corner."""
+    most = 1.05 * float(max(found.predicted.max(), found.observed.max()))
+    axes.plot([0, most], [0, most], color=QUIET, linewidth=1)
+    axes.plot(found.predicted, found.observed, color=OWN, marker="o", markersize=3.5, linewidth=1.6)
+    axes.set(xlabel="mean predicted probability", ylabel="share of positives", xlim=(0, most), ylim=(0, most))
+    axes.set_title(f"calibration error {found.error:.4f} over {found.examples.sum():,} held-out examples")
+    axes.grid()
 
 
 def dots(panels: Sequence[Dots]) -> str:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from recsys.config import RankerSettings, SelectionSettings
 from recsys.errors import BundleError, NoDataError
 from recsys.features.history import F32, I64
 from recsys.ranking.fit import fit_inputs
+from recsys.ranking.gate import look
 from recsys.ranking.inputs import Inputs
 from recsys.ranking.model import Ranker
 from recsys.ranking.trained import Shape, TrainedRanker
@@ -92,7 +93,8 @@ def train_ranker(
         )
         run = _Run(ranker.model, inputs, labels, offset, older, settings)
         logs = _fit(run, warm=start is not None, on_epoch=on_epoch)
-    return ranker, logs
+    seen = look(examples.x, examples.y, examples.request)
+    return replace(ranker, shape=ranker.shape.model_copy(update={"seen": seen})), logs
 
 
 def check_start(start: TrainedRanker | None, settings: RankerSettings, names: tuple[str, ...]) -> None:
@@ -110,6 +112,13 @@ def check_start(start: TrainedRanker | None, settings: RankerSettings, names: tu
             f"The ranker to start from was trained with other {' and '.join(other)} than the settings have: "
             "train it from the beginning (jobs/train_ranker.py --full), or set what it was trained with."
         )
+
+
+def held_out(ranker: TrainedRanker, examples: Examples, settings: RankerSettings) -> tuple[F32, F32]:
+    """Of the examples that training was stopped on: labels, and the chance that each is a label and not a draw."""
+    newest = ~split(examples.request, examples.at, settings.validation)
+    logits = ranker.logits(examples.x[newest]) - examples.offset[newest]
+    return examples.y[newest], (1 / (1 + np.exp(-np.clip(logits, -50, 50)))).astype(np.float32)
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from recsys.config import Operation, Section
 from recsys.errors import BundleError
 from recsys.features.history import F32
+from recsys.ranking.gate import Seen
 from recsys.ranking.inputs import Inputs
 from recsys.ranking.model import Ranker
 from recsys.ranking.selected import Selected
@@ -40,6 +41,7 @@ class Shape(Section):
     blocks: tuple[Block, ...] | None = None  # what operations make of features; None: none is declared
     operations: tuple[Operation, ...] | None = None  # as declared
     selection: Selected | None = None  # what was left out and why; None: nothing was chosen
+    seen: Seen | None = None  # the newest examples that it learned from; None: of an earlier release
     hidden: tuple[int, ...]
     cross: int
     dropout: float
@@ -125,6 +127,8 @@ def read_shape(path: Path) -> Shape:
         not 0 <= column < len(shape.names) for column in columns
     ):
         raise BundleError(f"Ranker {str(path)!r}: an indicator or an operation points at no feature.")
+    if shape.seen and len(shape.seen.edges) != len(shape.names):
+        raise BundleError(f"Ranker {str(path)!r}: what it has seen is not of {len(shape.names)} features.")
     return shape
 
 

@@ -1,9 +1,11 @@
 """The newest slice of the examples, and the figures that training watches on it. NumPy only.
 
-Shape letters: N examples.
+Shape letters: N examples, B bins.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +14,21 @@ from recsys.errors import NoDataError
 from recsys.features.history import F32, F64, I64
 
 Bool = npt.NDArray[np.bool_]
+BINS = 10  # of a reliability diagram
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Reliability:
+    """Predicted beside observed shares, in B bins of about equally many examples, by ascending probability."""
+
+    predicted: F64  # [B] mean probability
+    observed: F64  # [B] share of positives
+    examples: I64  # [B]
+
+    @property
+    def error(self) -> float:
+        """Expected calibration error (Naeini et al. 2015, section 3; here with bins of equal mass): 0 is calibrated."""
+        return float(np.average(np.abs(self.predicted - self.observed), weights=self.examples))
 
 
 def split(request: I64, at: I64, share: float) -> Bool:
@@ -46,3 +63,13 @@ def logloss(y: F32, probability: F32) -> float:
     """Mean binary cross-entropy; probabilities are kept 1e-7 away from 0 and 1."""
     p: F64 = np.clip(probability.astype(np.float64), 1e-7, 1 - 1e-7)
     return float(-np.mean(y * np.log(p) + (1 - y) * np.log1p(-p)))
+
+
+def reliability(y: F32, probability: F32, bins: int = BINS) -> Reliability:
+    """The diagram (Niculescu-Mizil and Caruana 2005) of N > 0 examples; fewer bins where there are fewer examples."""
+    parts = np.array_split(np.argsort(probability, kind="stable"), min(bins, len(y)))
+    return Reliability(
+        predicted=np.asarray([probability[part].mean(dtype=np.float64) for part in parts]),
+        observed=np.asarray([y[part].mean(dtype=np.float64) for part in parts]),
+        examples=np.asarray([len(part) for part in parts], dtype=np.int64),
+    )

@@ -36,7 +36,7 @@ class Decision:
     """What became of a version. It is also written into the version's tags, each field as `decision.FIELD`."""
 
     outcome: str  # promoted or refused
-    version: str
+    version: str  # empty: refused before there was one
     bundle: str
     previous: str | None  # version that the alias pointed at before
     reason: str
@@ -45,7 +45,12 @@ class Decision:
     def require(self) -> None:
         """Raise RefusedError with the reason unless the alias points at the version now."""
         if self.outcome == REFUSED:
-            raise RefusedError(f"Version {self.version} was not promoted: {self.reason}.")
+            raise RefusedError(f"{named(self.version)} was not promoted: {self.reason}.")
+
+
+def named(version: str) -> str:
+    """What was decided on, as the first words of a sentence."""
+    return f"Version {version}" if version else "What is new"
 
 
 def move(settings: Settings, decision: Decision) -> bool:

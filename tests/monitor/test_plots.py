@@ -6,10 +6,13 @@ import re
 from xml.etree import ElementTree
 
 import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
 
 from recsys.monitor.bootstrap import Interval
-from recsys.monitor.plots import OTHER, OWN, Dots, Mark, curves, dots
+from recsys.monitor.plots import OTHER, OWN, Dots, Mark, curves, dots, draw_reliability
 from recsys.monitor.report_data import Curve
+from recsys.ranking.validation import Reliability
 
 SVG = "{http://www.w3.org/2000/svg}"
 NAN = float("nan")
@@ -85,3 +88,13 @@ def test_text_is_text_and_global_state_is_left_alone() -> None:
     assert words(svg).count('a < b & "c" in $ and $') == 1
     assert ElementTree.fromstring(svg).get("aria-label") == 'Training curves: a < b & "c" in $ and $'
     assert dict(matplotlib.rcParams) == before
+
+
+def test_reliability_is_drawn_where_its_bins_are() -> None:
+    axes = Figure().subplots()
+    predicted, observed = np.asarray([0.1, 0.5]), np.asarray([0.2, 0.5])
+    draw_reliability(axes, Reliability(predicted=predicted, observed=observed, examples=np.asarray([3, 1])))
+    corner, curve = axes.get_lines()
+    assert np.asarray(corner.get_xydata()).tolist() == [[0, 0], [0.525, 0.525]]
+    assert np.asarray(curve.get_xydata()).tolist() == [[0.1, 0.2], [0.5, 0.5]]
+    assert axes.get_title() == "calibration error 0.0750 over 4 held-out examples"

@@ -6,8 +6,9 @@ import torch
 
 from recsys.config import RankerSettings
 from recsys.errors import BundleError, NoDataError
-from recsys.ranking.train import EpochLog, Examples, best_epoch, train_ranker
-from recsys.ranking.validation import area_under_curve
+from recsys.ranking.gate import look
+from recsys.ranking.train import EpochLog, Examples, best_epoch, held_out, train_ranker
+from recsys.ranking.validation import area_under_curve, logloss, reliability
 
 NAMES = ("a", "b", "noise")
 SMALL = RankerSettings(hidden=(16,), epochs=12, batch=256, lr=0.01, patience=3)
@@ -43,6 +44,18 @@ def test_it_learns_a_product_of_features_and_stops_at_the_best_epoch() -> None:
     held = data.at >= np.sort(data.at)[int(len(data.at) * 0.9)]
     expected = area_under_curve(data.y[held], ranker.score(data.x[held]))
     assert best.validation_auc == pytest.approx(expected, abs=1e-6)
+    labels, chance = held_out(ranker, data, SMALL)
+    assert labels.tolist() == data.y[held].tolist()
+    assert logloss(labels, chance) == pytest.approx(best.validation_logloss, abs=1e-6)
+    assert reliability(labels, chance).error < 0.1
+
+
+def test_a_ranker_keeps_what_it_has_seen_last() -> None:
+    start, _ = train_ranker(examples(0), SMALL, 1, NAMES)
+    after, _ = train_ranker(examples(1), SMALL, 1, NAMES, start=start)
+    first, second = (look(data.x, data.y, data.request) for data in (examples(0), examples(1)))
+    assert (start.shape.seen, after.shape.seen) == (first, second)
+    assert first != second
 
 
 def test_scores_are_the_chances_of_items_however_often_each_was_drawn() -> None:

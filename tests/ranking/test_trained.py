@@ -108,6 +108,7 @@ def test_saving_twice_gives_the_same_bytes(ranker: TrainedRanker, tmp_path: Path
         ({"names": ["a", "b"]}, "2 values each"),
         ({"format": 99}, "format 99"),
         ({"indicator": [3]}, "points at no feature"),
+        ({"seen": {"requests": 1, "label_rate": 0.5, "edges": [[]], "shares": [[1, 0]]}}, "not of 3 features"),
         ({"surprise": 1}, "cannot be read"),
     ],
 )

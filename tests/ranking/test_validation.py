@@ -3,9 +3,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics
+from sklearn.calibration import calibration_curve
 
 from recsys.errors import NoDataError
-from recsys.ranking.validation import area_under_curve, logloss, split
+from recsys.ranking.validation import area_under_curve, logloss, reliability, split
 
 
 def test_the_newest_requests_are_held_out_whole() -> None:
@@ -34,3 +35,23 @@ def test_area_under_curve_and_logloss_agree_with_scikit_learn(rows: list[tuple[b
     else:
         assert area_under_curve(y, score) == pytest.approx(metrics.roc_auc_score(y, score))
         assert logloss(y, score) == pytest.approx(metrics.log_loss(y, score.astype(np.float64)), rel=1e-6)
+
+
+def test_reliability_of_four_examples_by_hand() -> None:
+    found = reliability(np.asarray([1, 0, 1, 0], dtype=np.float32), np.asarray([0.75, 0.25, 1, 0], dtype=np.float32), 2)
+    assert found.predicted.tolist() == [0.125, 0.875]
+    assert found.observed.tolist() == [0, 1]
+    assert found.error == 0.125
+    assert reliability(np.ones(1, dtype=np.float32), np.ones(1, dtype=np.float32)).examples.tolist() == [1]
+
+
+def test_reliability_agrees_with_scikit_learn() -> None:
+    random = np.random.default_rng(0)
+    p = random.permutation(np.linspace(0, 0.9, 20_000)).astype(np.float32)
+    y = (random.random(20_000) < p).astype(np.float32)
+    observed, predicted = calibration_curve(y, p, n_bins=10, strategy="quantile")
+    found = reliability(y, p)
+    np.testing.assert_allclose(found.observed, observed, atol=1e-9)
+    np.testing.assert_allclose(found.predicted, predicted, atol=1e-6)
+    assert found.error < 0.03  # drawn with these chances
+    assert reliability(y, (p / 3).astype(np.float32)).error > 0.2
