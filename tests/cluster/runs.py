@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -78,11 +78,10 @@ class Ran:
 
 
 def chain(folder: Path) -> Ran:
-    """Build the archive, then both runs."""
+    """Build the archive, then both runs; the local one beside the cluster's night, much of which is waiting."""
     archive.build(ROOT / "dist" / "recsys.zip")
     ran = Ran(folder)
     _on_cluster(ran, folder / "shop", environment(folder / "env"))
-    _on_this_machine(ran, folder / "shop")
     return ran
 
 
@@ -149,7 +148,7 @@ def _on_cluster(ran: Ran, shop: Path, python: Path) -> None:
         _make(shop, "4")
         night = _submit(ran, cluster, "nightly.py", *conf, "--date", DAY)
         roots = {f"worker{n}": worker.process.pid for n, worker in enumerate(workers)} | {"driver": night.pid}
-        with watched(roots) as ran.family:
+        with watched(roots) as ran.family, _on_this_machine(ran, shop):
             for line in lines_of(night):
                 ran.lines.append(line)
                 if not ran.killed and KILL_AT in line:
@@ -158,12 +157,23 @@ def _on_cluster(ran: Ran, shop: Path, python: Path) -> None:
         assert night.returncode == 0, errors(ran.lines)
 
 
-def _on_this_machine(ran: Ran, shop: Path) -> None:
-    """The same night in one process, all days at once; its key comes from a file."""
+@contextmanager
+def _on_this_machine(ran: Ran, shop: Path) -> Iterator[None]:
+    """The same night in one process beside the block, all days at once; its key comes from a file."""
     (ran.folder / "key").write_text(ran.key)
     shared = {key: value for key, value in LITTLE.items() if ".driver." in key or ".sql." in key}
     own = {"pseudonym_key_file": str(ran.folder / "key"), "spark": {"spark.master": "local[2]", **shared}}
     conf = _settings(ran.folder / "local", str(shop / "events"), **own)
     command = [sys.executable, "-m", "jobs.nightly", "--conf", conf, "--date", DAY]
-    done = subprocess.run(command, cwd=ROOT, env=variables(), capture_output=True, text=True, timeout=900, check=False)
-    assert done.returncode == 0, errors(done.stderr.splitlines())
+    said = ran.folder / "local.log"
+    with said.open("w") as log:
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=variables(), stdout=log, stderr=log, text=True, start_new_session=True
+        )
+    try:
+        yield
+        process.wait(timeout=900)
+    finally:
+        with suppress(ProcessLookupError):  # it has ended
+            os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == 0, errors(said.read_text().splitlines())
