@@ -21,6 +21,7 @@ BASE = [
 SPARK = [
     "pyspark==4.2.0",  # max_by(struct, order, k) and its state format belong to this release
     "delta-spark==4.4.0",  # the wheel of 4.4.1 exists, but its jars were not published
+    "captum>=0.9",  # integrated gradients, where rankers are trained; 0.8 forbids NumPy 2
     "cryptography>=45",  # writes the trust store of the wheel's Java, on machines without one of their own
 ]
 SERVE = [

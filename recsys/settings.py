@@ -126,6 +126,7 @@ class RankerSettings(Section):
     operations: tuple[Operation, ...] = Field((), description="what is done with features: docs/operations.md")
     selection: SelectionSettings = SelectionSettings()
     gate: GateSettings = GateSettings()
+    explain: int = Field(2000, ge=0, description="held-out examples that importance is measured on; 0: not measured")
 
 
 class TopNSettings(Section):

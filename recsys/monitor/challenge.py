@@ -21,16 +21,15 @@ from recsys.features.item import ItemSnapshot
 from recsys.features.snapshots import write_snapshots
 from recsys.io import View, Warehouse
 from recsys.log import event
-from recsys.monitor import plots
+from recsys.monitor.explained import log_explained
 from recsys.monitor.paired import paired_ndcg
 from recsys.monitor.selection import log_selection
 from recsys.paths import local_folder
 from recsys.ranking.gate import broken
 from recsys.ranking.job import read_examples, write_examples
 from recsys.ranking.select import train_selected
-from recsys.ranking.train import EpochLog, Examples, best_epoch, check_start, held_out
+from recsys.ranking.train import EpochLog, Examples, best_epoch, check_start
 from recsys.ranking.trained import TrainedRanker
-from recsys.ranking.validation import reliability
 from recsys.registry import alias, tracking
 from recsys.registry import bundle as bundles
 from recsys.registry.alias import Decision
@@ -95,16 +94,14 @@ def _unsound(found: Examples, start: TrainedRanker | None, settings: Settings) -
 
 
 def _train(found: Examples, settings: Settings, names: tuple[str, ...], start: TrainedRanker | None) -> TrainedRanker:
-    """The ranker; its curves, choice of features, calibration and counts in the active run."""
+    """The ranker; its curves, choice of features, explanations and counts in the active run."""
     event(log, "training the ranker", examples=len(found.y), positives=int(found.y.sum()), warm=start is not None)
     ranker, logs = train_selected(found, settings.ranker, settings.seed, names, start, _say)
     tracking.log_curves(logs, ["loss", "validation_logloss", "validation_auc"])
     if start is None and ranker.shape.selection is not None:
         log_selection(ranker.shape.selection)
-    held = reliability(*held_out(ranker, found, settings.ranker))
-    tracking.log_plot("reliability", lambda axes: plots.draw_reliability(axes, held))
-    counts = {"best_epoch": best_epoch(logs), "trained_examples": len(found.y)}
-    mlflow.log_metrics({**counts, "validation_calibration_error": held.error})
+    log_explained(ranker, found, settings)
+    mlflow.log_metrics({"best_epoch": best_epoch(logs), "trained_examples": len(found.y)})
     return ranker
 
 

@@ -37,6 +37,14 @@ class Inputs:
         read[[column for block in self.blocks for column in block.columns]] = True
         return np.asarray(read)
 
+    @property
+    def sources(self) -> tuple[tuple[int, ...], ...]:
+        """I times the features that the input is made of."""
+        own = [(int(place),) for place in (*self.plain, *self.plain[self.standardisation.indicator])]
+        nothing = np.zeros((0, len(self.names)), dtype=np.float32)
+        made = [block.columns for block in self.blocks for _ in range(block.apply(nothing).shape[1])]
+        return (*own, *made)
+
     def apply(self, x: F32) -> F32:
         """[N, F] plain values, NaN: unknown -> [N, I]. BundleError: another number of columns."""
         if x.ndim != 2 or x.shape[1] != len(self.names):
