@@ -24,6 +24,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--full", action="store_true", help="from the beginning, even where there is a champion")
 
 
+CURVES = ["loss", "recall", "ndcg", "coverage"]
 JOB = Job(**flow.contract("train_encoder"), about=__doc__, arguments=arguments)
 
 
@@ -39,9 +40,9 @@ def main(context: Context) -> None:
     else:
         with tracking.run(settings, "encoder", f"{day}-base", params, read):
             logs = encoders.train_base(view, settings, day, tracking.log_epoch, origin(settings))
-            tracking.log_curves(logs, ["loss", "recall"])
+            tracking.log_curves(logs, CURVES)
     with tracking.run(settings, "encoder", day.isoformat(), params, read):
-        tracking.log_curves(encoders.train_encoder(view, settings, day, tracking.log_epoch), ["loss", "recall"])
+        tracking.log_curves(encoders.train_encoder(view, settings, day, tracking.log_epoch), CURVES)
 
 
 if __name__ == "__main__":

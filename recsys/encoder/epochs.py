@@ -11,7 +11,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +28,7 @@ from recsys.encoder.model import Encoder
 from recsys.encoder.optimizer import RowAdam
 from recsys.encoder.progress import EpochLog, Progress
 from recsys.encoder.sequences import Tokens, Windows, by_length, collate, ragged
-from recsys.encoder.validate import recall_at
+from recsys.encoder.validate import Judged, judge
 from recsys.encoder.vocabulary import UNKNOWN
 from recsys.features.history import I64
 from recsys.log import event
@@ -63,7 +63,7 @@ def epochs(
     that it knows are told to `on_epoch` again, and training goes on from there as if it had never been cut off.
     """
     optimiser = _Optimiser(run.model, run.settings)
-    progress = Progress(run.model, optimiser, rng, _recall(run) if increment else -math.inf)
+    progress = Progress(run.model, optimiser, rng, _judged(run).recall if increment else -math.inf)
     kept = None if checkpoint is None else Kept(checkpoint, _fingerprint(run, most, rng))
     if kept is not None and (found := kept.read()) is not None:
         progress.restore(found)
@@ -75,7 +75,7 @@ def epochs(
     while len(progress.logs) < most and progress.stale < run.settings.patience:
         trained = _trained(run, len(progress.logs) + 1, optimiser, negatives, rng)
         with optimiser.averaged():
-            progress.take(replace(trained, recall=_recall(run)))
+            progress.take(replace(trained, **asdict(_judged(run))))
         if kept is not None:
             kept.write(progress.checkpoint())
         tell(progress.logs[-1])
@@ -90,7 +90,8 @@ def _trained(run: Run, epoch: int, optimiser: _Optimiser, negatives: Sampler, rn
     loss = _epoch(run, examples, optimiser, negatives, rng)
     took, cpu = time.perf_counter() - began, time.process_time() - cpu
     size = len(examples.windows.end)
-    return EpochLog(epoch=epoch, loss=loss, recall=math.nan, seconds=took, cpu_seconds=cpu, sequences=size)
+    unknown = dict.fromkeys(("recall", "ndcg", "coverage"), math.nan)
+    return EpochLog(epoch=epoch, loss=loss, seconds=took, cpu_seconds=cpu, sequences=size, **unknown)
 
 
 def _epoch(run: Run, e: Examples, optimiser: _Optimiser, negatives: Sampler, rng: np.random.Generator) -> float:
@@ -190,11 +191,12 @@ def occurrences(run: Run) -> I64:
     return counts
 
 
-def _recall(run: Run) -> float:
-    return recall_at(10, run.model, run.t, run.held, run.settings.length)
+def _judged(run: Run) -> Judged:
+    return judge(10, run.model, run.t, run.held, run.settings.length)
 
 
 def _fingerprint(run: Run, most: int, rng: np.random.Generator) -> str:
     s, device = run.settings.model_dump(), run.model.items.device.type
-    told = {"settings": s, "most": most, "random": rng.bit_generator.state, "device": device}
+    kept = [field.name for field in fields(EpochLog)]
+    told = {"settings": s, "most": most, "random": rng.bit_generator.state, "device": device, "kept": kept}
     return fingerprint(told, (run.t, run.examples, run.old, run.held), run.model.state_dict())

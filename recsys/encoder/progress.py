@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, fields
 from typing import Protocol
 
 import numpy as np
@@ -21,9 +21,16 @@ class EpochLog:
     epoch: int  # from 1
     loss: float  # mean over targets, natural logarithm
     recall: float  # Recall@10 of the held-out items among unseen ones; NaN: nobody held out
+    ndcg: float  # at 10
+    coverage: float  # share of the items among the first 10 of somebody who is held out
     seconds: float
     cpu_seconds: float
     sequences: int
+
+    @property
+    def speed(self) -> float:
+        """Sequences per CPU-second."""
+        return self.sequences / max(self.cpu_seconds, 1e-9)
 
 
 class Optimiser(Protocol):
@@ -72,10 +79,10 @@ class Progress:
         self.best = {name: weight.to(self._device) for name, weight in under("best", kept.tensors).items()}
         self.optimiser.restore(under("optimiser", kept.tensors))
         self.recall = float(kept.tensors["recall"])
-        self.logs = [
-            EpochLog(epoch=int(epoch), loss=loss, recall=recall, seconds=took, cpu_seconds=cpu, sequences=int(size))
-            for epoch, loss, recall, took, cpu, size in kept.tensors["logs"].tolist()
-        ]
+        names = [field.name for field in fields(EpochLog)]
+        rows = (dict(zip(names, row, strict=True)) for row in kept.tensors["logs"].tolist())
+        whole = ("epoch", "sequences")
+        self.logs = [EpochLog(**row | {name: int(row[name]) for name in whole}) for row in rows]
         self.rng.bit_generator.state, self.stale = kept.told["random"], kept.told["stale"]
         for name, state in under("random", kept.tensors).items():
             if name == "cpu":

@@ -25,11 +25,18 @@ VERBS = {
     "rating": "rated",
 }
 CURVES = {
-    "encoder": {"loss": ("loss, nats", "training"), "recall": ("Recall@10", "validation")},
+    "encoder": {
+        "loss": ("loss, nats", "training"),
+        "recall": ("held out, among all items", "Recall@10"),
+        "ndcg": ("held out, among all items", "NDCG@10"),
+        "coverage": ("coverage@10", "validation"),
+        "speed": ("sequences a CPU-second", "training"),
+    },
     "ranker": {
         "loss": ("log loss", "training"),
         "validation_logloss": ("log loss", "validation"),
         "validation_auc": ("AUC", "validation"),
+        "speed": ("examples a second", "training"),
     },
 }
 

@@ -50,7 +50,12 @@ class EpochLog:
     validation_logloss: float
     validation_auc: float  # NaN where the newest slice holds one class only
     examples: int  # trained on in this epoch
-    seconds: float
+    seconds: float  # validation included
+
+    @property
+    def speed(self) -> float:
+        """Examples a second; NaN in epoch 0, which trains on none."""
+        return self.examples / max(self.seconds, 1e-9) if self.examples else float("nan")
 
 
 def train_ranker(

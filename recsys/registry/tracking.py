@@ -32,6 +32,10 @@ class Epoch(Protocol):
     def epoch(self) -> int:
         """Its number."""
 
+    @property
+    def speed(self) -> float:
+        """What it trained on in a second."""
+
 
 def connect(settings: Settings) -> None:
     """Point MLflow at MLFLOW_TRACKING_URI and MLFLOW_REGISTRY_URI; without them, at a SQLite file under `artifacts`.
@@ -80,6 +84,7 @@ def run(
 def log_epoch(log: Epoch) -> None:
     """Every figure of an epoch as a metric at that step; usable as `on_epoch`. NaN (not defined) is left out."""
     figures = {key: float(value) for key, value in asdict(log).items() if isinstance(value, int | float)}
+    figures["speed"] = log.speed
     mlflow.log_metrics({k: v for k, v in figures.items() if v == v and k != "epoch"}, step=log.epoch)
 
 

@@ -6,7 +6,7 @@ from recsys.config import EncoderSettings
 from recsys.encoder import validate
 from recsys.encoder.examples import HeldOut
 from recsys.encoder.sequences import Windows, collate, ragged, tokens
-from recsys.encoder.validate import ranks, recall_at
+from recsys.encoder.validate import judge, ranks
 from recsys.encoder.vocabulary import Vocabulary
 from recsys.features.history import I64
 from tests.encoder.samples import Step, histories, model_of
@@ -29,7 +29,7 @@ def test_ranks_are_those_of_a_plain_sort(monkeypatch: pytest.MonkeyPatch) -> Non
     h, vocabulary = histories(rows), Vocabulary(ITEMS)
     t, model = tokens(h, vocabulary, 3), model_of(SMALL, len(ITEMS))
     held = HeldOut(start=h.offsets[:-1], position=h.offsets[1:] - 1)
-    wanted = []
+    wanted, first = [], []
     for user, row in enumerate(rows):
         w = Windows(start=ints(7 * user + 2), end=ints(7 * user + 6))  # the newest four before the held-out one
         flat = ragged(w.start, w.lengths)
@@ -38,17 +38,25 @@ def test_ranks_are_those_of_a_plain_sort(monkeypatch: pytest.MonkeyPatch) -> Non
             scores = dict(zip(ITEMS, (model.item_vectors() @ query).tolist(), strict=True))
         unseen = set(ITEMS) - {item for item, _, _ in row[:-1]}
         wanted.append(sum(scores[item] > scores[ITEMS[-1]] for item in unseen))
-    assert ranks(model, t, held, 4).tolist() == wanted
+        first.append(sorted(unseen, key=lambda item: -scores[item]))
+    assert ranks(5, model, t, held, 4)[0].tolist() == wanted
     assert len(set(wanted)) > 3
     for name, most in (("BLOCK", 2), ("SCORES", 3 * len(ITEMS)), ("SCORES", 1)):
         monkeypatch.setattr(validate, name, most)
-        assert ranks(model, t, held, 4).tolist() == wanted
+        rank, best = ranks(5, model, t, held, 4)
+        assert rank.tolist() == wanted
+        assert [[ITEMS[place] for place in row] for row in best] == [row[:5] for row in first]
+    assert (ranks(99, model, t, held, 4)[1] == -1).sum() == 9 * 20 - sum(map(len, first))  # seen items are no answer
     for k in (1, 5, 20):
-        assert recall_at(k, model, t, held, 4) == sum(rank < k for rank in wanted) / 9
+        found = judge(k, model, t, held, 4)
+        assert found.recall == sum(rank < k for rank in wanted) / 9
+        assert found.ndcg == pytest.approx(sum(1 / np.log2(rank + 2) for rank in wanted if rank < k) / 9)
+        assert found.coverage == len({item for row in first for item in row[:k]}) / len(ITEMS)
 
 
 def test_nobody_held_out_is_no_number() -> None:
     h = histories([[("a", 0, 0)]])
     t = tokens(h, Vocabulary(ITEMS), 3)
     none = HeldOut(start=ints(), position=ints())
-    assert np.isnan(recall_at(10, model_of(SMALL, len(ITEMS)), t, none, 4))
+    found = judge(10, model_of(SMALL, len(ITEMS)), t, none, 4)
+    assert np.isnan([found.recall, found.ndcg, found.coverage]).all()
