@@ -174,7 +174,9 @@ EXAMPLES = Table(
     kind="replaced by partition",
     partition_by=("day",),
     columns=(
-        column("request_id", "string", "the request or target event that the label belongs to"),
+        column(
+            "request_id", "string", "the target event that the label belongs to, or `list:` and the shown list's id"
+        ),
         USER_ID,
         ITEM_ID,
         column("at", "timestamp", "moment of the request; features know only what lies strictly before it"),

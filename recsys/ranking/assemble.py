@@ -18,8 +18,9 @@ from recsys.features.definitions import PAIR_FEATURES, names
 from recsys.features.embedded import PairEncoder, embedded
 from recsys.features.history import F32, I32, I64, Histories, Points
 from recsys.features.pairs import pair_matrix
-from recsys.features.windows import Bool, first_after
+from recsys.features.windows import Bool
 from recsys.ranking.examples import complete
+from recsys.ranking.known import as_known
 
 ENGAGED = names(PAIR_FEATURES).index("pair_engaged_count") - len(PAIR_FEATURES)  # from the end
 
@@ -64,13 +65,6 @@ class Requests:
     pair_category: I32  # [M]
 
 
-def as_of(h: Histories, user: I64, at: I64, k: int) -> Points:
-    """Each request's point: its user's last `k` behaviours strictly before `at`."""
-    first = h.offsets[user]
-    end = first_after(h.time, first, h.offsets[user + 1], at - 1)
-    return Points(start=np.maximum(first, end - k), end=end, at=at)
-
-
 def similarity(users: F32, items: F32, user: I64, item: I32) -> F32:
     """[M] cosine of `users[user]` [P, D] with the vector of item number `item` (1-based row of `items` [V, D]).
 
@@ -84,14 +78,22 @@ def similarity(users: F32, items: F32, user: I64, item: I32) -> F32:
 
 
 def features(
-    h: Histories, r: Requests, encoder: Encoder, behaviours: tuple[str, ...], s: FeatureSettings, *, seen: bool
+    h: Histories,
+    known: I64,
+    r: Requests,
+    encoder: Encoder,
+    behaviours: tuple[str, ...],
+    s: FeatureSettings,
+    *,
+    seen: bool,
 ) -> tuple[F32, I64]:
-    """Features [m, F] of the pairs that stay, and which these are [m].
+    """Features [m, F] of the pairs that stay, and which these are [m]; `known` [E] as `known.as_known` takes it.
 
     Unless `seen`, items in the user's history at the request leave, as Top-N never recommends them; then requests
     without a positive or a negative leave.
     """
-    points = as_of(h, r.user, r.at, s.k)
+    asked = as_known(h, known, r.user, r.at, s.k)
+    h, points = asked.h, asked.points
     numbers = encoder.vocabulary.index(r.item.to_pylist())
     vectors = encoder.encode(h, points)
     cosine = similarity(vectors, encoder.item_vectors(), r.request, numbers)

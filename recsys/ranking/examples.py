@@ -24,6 +24,7 @@ class Log:
 
     user: I64  # [E] ascending number of the user
     time: I64  # [E] microseconds since 1970 UTC
+    known: I64  # [E] when it could first be known; at `time` at the earliest
     behaviour: I8  # [E] index into the behaviour names; MISSING: unknown
     item: I32  # [E] item code, shared with the pool; MISSING: no item
     request: I32  # [E] code of the list that the item was shown in; MISSING: none
@@ -37,6 +38,14 @@ class Kinds:
     shown: int  # impression; MISSING: the source has none
     engaged: I8
     targets: I8
+
+
+@dataclass(frozen=True)
+class Lists:
+    """How long behaviours count for the impression of their item, and up to when the log knows them: microseconds."""
+
+    window: int  # from the item's first impression in the list, closed, to `window` later, open
+    until: int  # a list whose windows end after it is left out: its labels may be yet to come
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -105,25 +114,25 @@ def build_pool(hour: I64, item: I32, events: I64, power: float) -> Pool:
     )
 
 
-def make_pairs(log: Log, asked: Bool, moment: I64, kinds: Kinds, noise: Noise, with_lists: bool = True) -> Pairs:
+def make_pairs(log: Log, asked: Bool, moment: I64, kinds: Kinds, noise: Noise, lists: Lists | None) -> Pairs:
     """The labelled pairs of the target behaviours among the `asked` [E] ones.
 
     Every target is a request of its own, asked for at its `moment` [E], with the negatives that `noise` says, from the
     last hour that had ended by then and was not empty, so that the target itself is not in it: never the target's item,
     nor one that the user engaged with at the target's microsecond.
-    With `with_lists`, a list that a target's item was shown in is one more request: positives are its items with a
-    target behaviour, negatives those without any engaged behaviour in the request, and its moment is the first
-    impression. Requests without a positive or without a negative are left out.
+    With `lists`, a list that a target's item was shown in is one more request: positives are its items with a target
+    behaviour in the item's window, negatives those without any engaged behaviour in the request before the window's
+    end, and its moment is the first impression. Requests without a positive or without a negative are left out.
     """
     target = np.isin(log.behaviour, kinds.targets) & (log.item >= 0) & asked
-    lists = _shown(log, kinds, target & with_lists)
+    shown = _shown(log, kinds, target & (lists is not None), lists or Lists(0, 0))
     own = _drawn(log, moment, kinds, np.flatnonzero(target).astype(np.int64), noise)
     return Pairs(
-        row=np.concatenate([lists.row, own.row]),
-        shown=np.concatenate([lists.shown, own.shown]),
-        item=np.concatenate([lists.item, own.item]),
-        behaviour=np.concatenate([lists.behaviour, own.behaviour]),
-        chance=np.concatenate([lists.chance, own.chance]),
+        row=np.concatenate([shown.row, own.row]),
+        shown=np.concatenate([shown.shown, own.shown]),
+        item=np.concatenate([shown.item, own.item]),
+        behaviour=np.concatenate([shown.behaviour, own.behaviour]),
+        chance=np.concatenate([shown.chance, own.chance]),
     )
 
 
@@ -145,7 +154,7 @@ def complete(request: I64, positive: Bool) -> Bool:
     return np.asarray(((good > 0) & (good < total))[request])
 
 
-def _shown(log: Log, kinds: Kinds, target: Bool) -> Pairs:
+def _shown(log: Log, kinds: Kinds, target: Bool, rule: Lists) -> Pairs:
     """Pairs of the lists that some `target` [E] was shown in."""
     requests = int(log.request.max(initial=MISSING)) + 1
     items = int(log.item.max(initial=MISSING)) + 1
@@ -161,11 +170,16 @@ def _shown(log: Log, kinds: Kinds, target: Bool) -> Pairs:
     wanted = np.searchsorted(lists, key[rows]) * items + log.item[rows]
     inside = np.isin(wanted, cells)
     rows, cell = rows[inside], np.searchsorted(cells, wanted[inside])
+    age = log.time[rows] - log.time[impressions[place[cell]]]
+    rows, cell, age = rows[age < rule.window], cell[age < rule.window], age[age < rule.window]
     engaged[cell] = True
-    hits = target[rows]
+    hits = target[rows] & (age >= 0)
     behaviour[cell[hits]] = log.behaviour[rows[hits]]  # of several targets the newest stays
     request = owner[place]
-    kept = np.flatnonzero((behaviour >= 0) | ~engaged)
+    newest = np.zeros(len(lists), dtype=np.int64)
+    np.maximum.at(newest, request, log.time[impressions[place]])
+    ended = newest[request] + rule.window <= rule.until
+    kept = np.flatnonzero(((behaviour >= 0) | ~engaged) & ended)
     kept = kept[complete(request[kept], behaviour[kept] >= 0)]
     return Pairs(
         row=impressions[first[request[kept]]].astype(np.int64),

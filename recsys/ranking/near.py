@@ -17,8 +17,9 @@ from recsys.candidates.ragged import Ragged
 from recsys.config import Settings
 from recsys.features.history import F32, F64, I8, I32, I64, MISSING, Histories, Points
 from recsys.features.windows import first_after
-from recsys.ranking.assemble import Encoder, as_of, similarity
+from recsys.ranking.assemble import Encoder, similarity
 from recsys.ranking.examples import NEAR, Log, Noise, Pairs, draw_chance, uniform
+from recsys.ranking.known import as_known
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -38,17 +39,17 @@ class Near:
 
 
 def near_items(
-    h: Histories, p: Points, until: I64, used: Ragged, encoder: Encoder, draw: I64, depth: int, count: int
+    h: Histories, p: Points, met: tuple[I64, I64], used: Ragged, encoder: Encoder, draw: I64, depth: int, count: int
 ) -> Near:
     """min(count, depth) items drawn from the `depth` nearest of each request.
 
-    The user's vector knows [start, end). Left out: items of [start, until), where `until` [P] lies behind the request's
-    own moment, and of `used`, P rows of dictionary items (-1: none). A user without a history gets none. `draw` [P]
-    seeds each request's draw.
+    The user's vector knows the points. Left out: items of the rows [low, high) of `met` ([P] each), which may reach
+    beyond the request's own moment, and of `used`, P rows of dictionary items (-1: none). A user without a history gets
+    none. `draw` [P] seeds each request's draw.
     """
     rows = np.append(encoder.vocabulary.index(h.items), 0).astype(np.int64) - 1  # [C + 1]; -1: not in the vocabulary
     vectors = encoder.encode(h, p)
-    known = _known(h, p.start, until, used, rows)
+    known = _known(h, *met, used, rows)
     found, cosine = top_k(vectors, encoder.item_vectors(), depth, exclude=known)  # [P, K]
     found[np.abs(vectors).sum(axis=1) == 0] = -1
     choice = (found >= 0).sum(axis=1)
@@ -91,13 +92,22 @@ def with_near(
     """
     own = np.flatnonzero(~pairs.shown)
     request, inverse = np.unique(pairs.row[own], return_inverse=True)  # [P]
-    h = _histories(log, engaged, items)
+    kept = np.flatnonzero(np.isin(log.behaviour, engaged))
+    h = _histories(log, kept, items)
     user, count = log.user[request], settings.ranker.near
-    points = as_of(h, user, moment[request], settings.features.k)
-    until = first_after(h.time, points.end, h.offsets[user + 1], log.time[request])
+    asked = as_known(h, log.known[kept], user, moment[request], settings.features.k)
+    # What came late is no negative either: the user had met it, whoever knew.
+    met = asked.since, first_after(h.time, asked.since, h.offsets[user + 1], log.time[request])
     depth = max(settings.topn.candidates - settings.topn.popular, 1)
     near = near_items(
-        h, points, until, _grouped(inverse, pairs.item[own], len(request)), encoder, log.draw[request], depth, count
+        asked.h,
+        asked.points,
+        met,
+        _grouped(inverse, pairs.item[own], len(request)),
+        encoder,
+        log.draw[request],
+        depth,
+        count,
     )
     numbers, vectors = encoder.vocabulary.index(items), encoder.item_vectors()
     chance = pairs.chance.copy()
@@ -120,9 +130,8 @@ def _either(one: F64, other: F64) -> F64:
     return 1 - (1 - one) * (1 - other)
 
 
-def _histories(log: Log, engaged: I8, items: tuple[str, ...]) -> Histories:
-    """The log's engaged behaviours, as far as the encoder reads them."""
-    kept = np.flatnonzero(np.isin(log.behaviour, engaged))
+def _histories(log: Log, kept: I64, items: tuple[str, ...]) -> Histories:
+    """The log's `kept` rows, the engaged ones, as far as the encoder reads them."""
     users = int(log.user[-1]) + 1 if len(log.user) else 0
     return Histories(
         offsets=np.searchsorted(log.user[kept], np.arange(users + 1)).astype(np.int64),

@@ -17,7 +17,19 @@ from recsys.config import RankerSettings, Settings
 from recsys.features.definitions import item_features_of
 from recsys.features.history import F32, FIELDS, I32, I64, MISSING, Histories, from_columns
 from recsys.ranking.assemble import Encoder, Requests, features
-from recsys.ranking.examples import MOMENTS, REQUESTS, Draw, Kinds, Log, Noise, build_pool, make_pairs, uniform
+from recsys.ranking.examples import (
+    HOUR,
+    MOMENTS,
+    REQUESTS,
+    Draw,
+    Kinds,
+    Lists,
+    Log,
+    Noise,
+    build_pool,
+    make_pairs,
+    uniform,
+)
 from recsys.ranking.near import with_near
 
 Batches = Iterable[pa.RecordBatch]
@@ -32,6 +44,7 @@ class Chosen:
 
     first: int
     last: int
+    until: int  # the events end here
     share: float  # of those, drawn by their hash; 1: all
 
 
@@ -92,6 +105,7 @@ def labelled(
     log = Log(
         user=_runs(table["user_id"]),
         time=_micros(table["event_time"]),
+        known=_micros(table["known"]),
         behaviour=pc.fill_null(pc.index_in(table["behaviour"], value_set=names), MISSING).to_numpy().astype(np.int8),
         item=pc.fill_null(both.indices, MISSING).to_numpy(zero_copy_only=False)[len(noise_items) :],
         request=pc.fill_null(request.indices, MISSING).to_numpy(zero_copy_only=False).astype(np.int32),
@@ -101,7 +115,8 @@ def labelled(
     kinds = kinds_of(settings)
     moment = _moments(log, ranker.nightly)
     asked = (moment >= chosen.first) & (moment < chosen.last) & (uniform(log.draw, 1, REQUESTS)[:, 0] < chosen.share)
-    pairs = make_pairs(log, asked, moment, kinds, noise, ranker.lists)
+    lists = Lists(round(ranker.label_hours * HOUR), chosen.until) if ranker.lists else None
+    pairs = make_pairs(log, asked, moment, kinds, noise, lists)
     pairs, near = with_near(
         log, moment, pairs, kinds.engaged, tuple(both.dictionary.to_pylist()), noise, encoder, settings
     )
@@ -114,7 +129,7 @@ def labelled(
     return pa.table(
         {
             "user_id": rows["user_id"],
-            "request_id": pc.if_else(pa.array(shown), rows["request_id"], rows["event_id"]),
+            "request_id": pc.if_else(pa.array(shown), _list_ids(rows["request_id"]), rows["event_id"]),
             "item_id": pa.concat_arrays(
                 [both.dictionary.take(pa.array(pairs.item)), names_of.take(pa.array(near.item))]
             ),
@@ -125,6 +140,11 @@ def labelled(
             "draw_chance": pa.array(np.concatenate([pairs.chance, near.chance]), from_pandas=True),
         }
     )
+
+
+def _list_ids(ids: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Ids of lists, told apart from those of events: a source may name a list by the event that it stands in."""
+    return pc.binary_join_element_wise(pa.scalar("list"), ids, ":")
 
 
 def _moments(log: Log, nightly: float) -> I64:
@@ -160,7 +180,8 @@ def featured(table: pa.Table, encoder: Encoder, settings: Settings) -> pa.Table:
         categories=_by_item(h, category[~is_pair]),
         pair_category=category[is_pair],
     )
-    matrix, kept = features(h, r, encoder, behaviours, settings.features, seen=settings.ranker.seen)
+    known = _micros(past["known"])
+    matrix, kept = features(h, known, r, encoder, behaviours, settings.features, seen=settings.ranker.seen)
     rows = asked.take(pa.array(kept))
     lists = pa.FixedSizeListArray.from_arrays(pa.array(matrix.ravel()), matrix.shape[1]).cast(pa.list_(pa.float32()))
     return (

@@ -7,13 +7,13 @@ draws negatives, the second sees each user's history beside the pairs. Memory: a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pyarrow as pa
-from pyspark.sql import DataFrame, Window
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from recsys.config import Settings
+from recsys.config import RankerSettings, Settings
 from recsys.days import micros
 from recsys.encoder.spark import encoder_of_task
 from recsys.errors import ConfigError, NoDataError
@@ -61,8 +61,8 @@ def build_examples(
     if first >= last:
         raise ConfigError(f"examples of [{first}, {last}): the range is empty.")
     start, end = F.lit(first), F.lit(last)
-    known = F.col("event_time") < F.lit(min(until or last, last + LAG))
-    past = events.where(known & F.col("behaviour").isin(*settings.behaviours))
+    horizon = min(until or last, last + max(LAG, timedelta(hours=settings.ranker.label_hours)))
+    past = events.where((F.col("event_time") < F.lit(horizon)) & F.col("behaviour").isin(*settings.behaviours))
     recent = past.where((F.col("event_time") >= start) & F.col("item_id").isNotNull())
     wanted = targets(recent, settings).select("user_id")
     engaged = past.where(F.col("behaviour").isin(*settings.engaged()))
@@ -70,11 +70,11 @@ def build_examples(
     shown = recent.where(~F.col("behaviour").isin(*settings.engaged())).join(wanted, "user_id", "left_semi")
     active = past.where((F.col("event_time") >= start - F.expr("INTERVAL 1 DAY")) & F.col("item_id").isNotNull())
     pools = _pool(active, settings, "hour"), _pool(recent, settings, None)
-    chosen = Chosen(first=micros(first), last=micros(last), share=share)
+    chosen = Chosen(first=micros(first), last=micros(last), until=micros(horizon), share=share)
     pairs = _labelled(history.unionByName(shown), settings, _pairing(pools, encoder_path, settings, chosen))
     pairs = _described(pairs.where((F.col("at") >= start) & (F.col("at") < end)), items, item_features, settings)
     category = items.groupBy("item_id").agg(F.max_by("category", "valid_from").alias("category"))
-    rows = _together(history, pairs).join(category, "item_id", "left").repartition("user_id")
+    rows = _together(history, pairs, settings.ranker).join(category, "item_id", "left").repartition("user_id")
     ordered = rows.sortWithinPartitions("user_id", "kind", "event_time", "event_id", "item_id")
     examples = ordered.mapInArrow(_featuring(encoder_path, settings), FEATURED)
     return examples.withColumn("day", F.to_date("at")).select(*EXAMPLES.names)
@@ -104,6 +104,19 @@ def targets(events: DataFrame, settings: Settings) -> DataFrame:
     return events.where(F.col("behaviour").isin(*settings.targets()) & F.col("user_id").isNotNull())
 
 
+def known(ranker: RankerSettings) -> Column:
+    """When an event of tables.EVENTS could first be known, as examples see it: `known`, at event_time at the earliest.
+
+    Where the source says nothing, known_at is the moment of ingestion. For rows that were loaded long after they
+    happened that moment says when the load was, not when a server would have known: these count as known at once.
+    """
+    told, time = F.col("known_at"), F.col("event_time")
+    limit = F.make_dt_interval(secs=F.lit(ranker.load_hours * 3600))
+    loaded = (told == F.col("ingest_time")) & (told > time + limit)
+    late = F.when(told.isNotNull() & ~F.coalesce(loaded, F.lit(False)), F.greatest(told, time))
+    return (F.coalesce(late, time) if ranker.known_time else time).alias("known")
+
+
 def _described(pairs: DataFrame, items: DataFrame, item_features: DataFrame, settings: Settings) -> DataFrame:
     """The pairs whose item could be had at the last full hour, with its features of then."""
     declared = item_features_of(settings.features)
@@ -113,7 +126,7 @@ def _described(pairs: DataFrame, items: DataFrame, item_features: DataFrame, set
 
 
 def _labelled(events: DataFrame, settings: Settings, pairing: Pass) -> DataFrame:
-    columns = ("user_id", "event_time", "event_id", "behaviour", "item_id", "request_id")
+    columns = ("user_id", "event_time", "event_id", "behaviour", "item_id", "request_id", known(settings.ranker))
     draw = F.xxhash64(F.lit(settings.seed), "event_id").alias("draw")
     rows = events.select(*columns, draw).repartition("user_id")
     ordered = rows.sortWithinPartitions("user_id", "event_time", "event_id")
@@ -144,9 +157,9 @@ def _pairing(pools: tuple[pa.Table, pa.Table], encoder_path: str, settings: Sett
     return pairing
 
 
-def _together(history: DataFrame, pairs: DataFrame) -> DataFrame:
+def _together(history: DataFrame, pairs: DataFrame, ranker: RankerSettings) -> DataFrame:
     """Histories (kind 0) and pairs (kind 1) in one frame, for one shuffle."""
-    own = history.select("user_id", F.lit(0).alias("kind"), *RECENT_FIELDS)
+    own = history.select("user_id", F.lit(0).alias("kind"), *RECENT_FIELDS, known(ranker))
     asked = pairs.select(
         "user_id",
         F.lit(1).alias("kind"),

@@ -22,7 +22,7 @@ from recsys.features.definitions import item_features_of, names
 from recsys.features.history import Histories, Points
 from recsys.features.keyed import Texts
 from recsys.features.profile import keyed_of
-from recsys.ranking import assemble
+from recsys.ranking import known as known_side
 from tests.features import item_oracle, oracle
 from tests.features.item_oracle import EVERY_ITEM
 from tests.features.logs import EVERY_KIND, KEYED, LIFETIME
@@ -118,10 +118,10 @@ def of_user(
     at = np.asarray(asked, dtype=np.int64)
     served = Points(start=np.zeros(len(at), np.int64), end=np.full(len(at), len(stored.time)), at=at)
     whole = oracle.histories([oracle.state(mine, "", len(mine))])
-    learned = assemble.as_of(whole, np.zeros(len(at), dtype=np.int64), at, s.k)
+    past_of = known_side.as_known(whole, whole.time, np.zeros(len(at), dtype=np.int64), at, s.k)
     recent = oracle.state(mine, "", s.k)
     every = oracle.texts([oracle.state(mine, "", len(mine))])
-    for way, h, p, said in (("served", stored, served, texts), ("learned from", whole, learned, every)):
+    for way, h, p, said in (("served", stored, served, texts), ("learned from", past_of.h, past_of.points, every)):
         values: dict[str, list[Any]] = {
             name: array.tolist() for name, array in user_side.user_features(h, p, oracle.NAMES, s).items()
         }

@@ -16,7 +16,7 @@ from recsys.features import tiles as item_side
 from recsys.features import user as user_side
 from recsys.features import windows
 from recsys.features.history import I64, Histories, Points
-from recsys.ranking import assemble
+from recsys.ranking import known as known_side
 from tests.features import oracle
 from tests.features.logs import EVERY_KIND
 from tests.features.oracle import NAMES, Event, S
@@ -107,8 +107,8 @@ def running(frame: user_side.Frame) -> I64:
     return np.where(open_, np.maximum(frame.session_start[newest], frame.p.start), -1)
 
 
-def one_more(h: Histories, user: I64, at: I64, k: int) -> Points:
-    return assemble_as_of(h, user, at, k + 1)
+def one_more(h: Histories, known: I64, user: I64, at: I64, k: int) -> known_side.Known:
+    return as_known(h, known, user, at, k + 1)
 
 
 def sample_deviation(values: Any, low: I64, high: I64) -> Any:
@@ -124,7 +124,7 @@ def unbounded(frame: item_side.Frame, above: str, below: str, prior: tuple[float
     return (frame.count(above, window) + prior[0]) / (frame.count(below, window) + prior[1])
 
 
-assemble_as_of, length = assemble.as_of, microseconds
+as_known, length = known_side.as_known, microseconds
 RATIO, TREND = user_side.ratio, user_side.trend
 CODE: dict[str, tuple[Any, str, Any]] = {
     "a window closed at its start": (user_side, "first_after", shifted(-1)),
@@ -132,8 +132,8 @@ CODE: dict[str, tuple[Any, str, Any]] = {
     "behaviours of the moment itself unseen": (user_side, "known", known_to(-1)),
     "behaviours of the next microsecond seen": (user_side, "known", known_to(1)),
     "the whole future seen": (user_side, "known", lambda h, p: p),
-    "a label that sees itself": (assemble, "first_after", shifted(1)),
-    "a label that sees one behaviour too many": (assemble, "as_of", one_more),
+    "a label that sees itself": (known_side, "first_after", shifted(1)),
+    "a label that sees one behaviour too many": (known_side, "as_known", one_more),
     "a session that ends at the gap": (user_side, "_running_start", running),
     "rows counted instead of items": (user_side, "distinct", lambda earlier, low, high: high - low),
     "days of 23 hours": (user_side, "microseconds", lambda w: length(w) * 23 // 24 if w.endswith("d") else length(w)),

@@ -49,6 +49,6 @@ class NewestItem:
         return vectors
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def newest_item() -> NewestItem:
     return NewestItem(Numbers(("a", "b", "c", "d")))

@@ -5,7 +5,7 @@ import pytest
 from recsys.config import FeatureSettings
 from recsys.features.definitions import ITEM_FEATURES, feature_names
 from recsys.features.history import I64, Histories
-from recsys.ranking.assemble import Encoder, Requests, as_of, features, similarity
+from recsys.ranking.assemble import Encoder, Requests, features, similarity
 
 BEHAVIOURS = ("view", "click")
 S = 1_000_000
@@ -45,16 +45,6 @@ def ints(*values: int) -> I64:
     return np.asarray(values, dtype=np.int64)
 
 
-def test_a_request_sees_what_lies_strictly_before_it(history: Histories) -> None:
-    points = as_of(history, ints(0, 0, 0, 1, 2), ints(2, 3, 9, 9, 5) * S, k=10)
-    assert (points.end - points.start).tolist() == [1, 3, 4, 0, 0]  # both of the tie at 2 s are hidden at 2 s
-
-
-def test_a_request_sees_at_most_k_behaviours(history: Histories) -> None:
-    points = as_of(history, ints(0), ints(9) * S, k=2)
-    assert (points.start.tolist(), points.end.tolist()) == ([2], [4])
-
-
 def test_similarity_is_unknown_without_one_of_the_vectors() -> None:
     users = np.asarray([[1.0, 0.0], [0.0, 0.0]], dtype=np.float32)
     items = np.asarray([[0.6, 0.8]], dtype=np.float32)
@@ -76,7 +66,7 @@ def test_items_of_the_history_leave_and_take_their_request_along(history: Histor
             (2, "new", False),
         ],
     )
-    matrix, kept = features(history, asked, newest_item, BEHAVIOURS, FeatureSettings(), seen=False)
+    matrix, kept = features(history, history.time, asked, newest_item, BEHAVIOURS, FeatureSettings(), seen=False)
     assert kept.tolist() == [0, 2, 5, 6]
     assert matrix.shape == (4, len(feature_names(FeatureSettings())))
     column = {name: matrix[:, place].tolist() for place, name in enumerate(feature_names(FeatureSettings()))}
@@ -85,7 +75,7 @@ def test_items_of_the_history_leave_and_take_their_request_along(history: Histor
     assert column["pair_similarity"] == pytest.approx([0, 0, np.nan, np.nan], nan_ok=True)
     lead = column["pair_similarity_lead"]  # the user is at `a`, so the level is 1
     assert lead == pytest.approx([-1, -1, np.nan, np.nan], nan_ok=True)
-    with_seen, every = features(history, asked, newest_item, BEHAVIOURS, FeatureSettings(), seen=True)
+    with_seen, every = features(history, history.time, asked, newest_item, BEHAVIOURS, FeatureSettings(), seen=True)
     assert every.tolist() == list(range(7))
     place = feature_names(FeatureSettings()).index
     assert with_seen[:, place("pair_engaged_count")].tolist() == [0, 1, 0, 1, 0, 0, 0]

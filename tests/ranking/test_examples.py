@@ -10,6 +10,7 @@ from recsys.ranking.examples import (
     HOUR,
     Draw,
     Kinds,
+    Lists,
     Log,
     Noise,
     Pairs,
@@ -26,6 +27,7 @@ KINDS = Kinds(
     engaged=np.asarray([VIEW, CLICK, PURCHASE], dtype=np.int8),
     targets=np.asarray([CLICK, PURCHASE], dtype=np.int8),
 )
+EVER = Lists(2**40, 2**62)
 Row = tuple[int, int, int, int, int]  # user, time, behaviour, item, request
 NOTHING = build_pool(np.zeros(0, np.int64), np.zeros(0, np.int32), np.zeros(0, np.int64), 1.0)
 
@@ -35,6 +37,7 @@ def log(rows: list[Row]) -> Log:
     return Log(
         user=columns[0],
         time=columns[1],
+        known=columns[1],
         behaviour=columns[2].astype(np.int8),
         item=columns[3].astype(np.int32),
         request=columns[4].astype(np.int32),
@@ -58,9 +61,9 @@ def tuples(pairs: Pairs) -> list[tuple[int, bool, int, int]]:
     )
 
 
-def made(log: Log, noise: Noise, first: int = 0) -> Pairs:
+def made(log: Log, noise: Noise, first: int = 0, lists: Lists = EVER) -> Pairs:
     """Pairs of all targets from `first` on, each asked for at its own time."""
-    return make_pairs(log, log.time >= first, log.time, KINDS, noise)
+    return make_pairs(log, log.time >= first, log.time, KINDS, noise, lists)
 
 
 def test_a_shown_list_gives_its_own_negatives() -> None:
@@ -81,6 +84,19 @@ def test_a_shown_list_gives_its_own_negatives() -> None:
     ]
 
 
+def test_a_behaviour_counts_for_its_impression_within_the_window() -> None:
+    """A window of 10: of list 5 from 20 on, of item 12, which came further down the page, from 25 on."""
+    shown = [(0, 20, IMPRESSION, 10, 5), (0, 20, IMPRESSION, 11, 5), (0, 25, IMPRESSION, 12, 5)]
+    shown += [(0, 25, IMPRESSION, 13, 5), (0, 25, IMPRESSION, 10, 5)]
+    did = [(0, 19, CLICK, 13, 5), (0, 29, CLICK, 10, 5), (0, 30, PURCHASE, 11, 5), (0, 34, PURCHASE, 12, 5)]
+    rows = log(sorted(shown + did, key=lambda row: row[1]))
+    first = 1  # behind the click at 19
+    found = [(first, True, 10, CLICK), (first, True, 11, MISSING), (first, True, 12, PURCHASE)]
+    assert tuples(made(rows, noise(NOTHING, 4), lists=Lists(10, 35))) == found  # 11 came too late, 13 before its time
+    assert tuples(made(rows, noise(NOTHING, 4), lists=Lists(10, 34))) == []  # the windows of 25 have not ended
+    assert tuples(made(rows, noise(NOTHING, 4), lists=Lists(9, 35))) == []  # both at exactly 9 came too late
+
+
 def test_a_target_that_was_not_shown_draws_from_the_hour_that_serves_it() -> None:
     rows = [(0, HOUR + 1, CLICK, 10, MISSING), (0, 3 * HOUR, CLICK, 11, 8)]
     pairs = made(log(rows), noise(pool({0: {1: 1}, 1: {10: 100, 2: 1, 3: 1}, 9: {4: 1}}, 0.0), 2))
@@ -98,7 +114,8 @@ def test_a_request_draws_for_the_moment_that_it_is_asked_for() -> None:
     rows = [(0, 5 * HOUR, CLICK, 10, MISSING), (0, 5 * HOUR, VIEW, 2, MISSING), (0, 5 * HOUR + 1, CLICK, 11, MISSING)]
     moment = np.asarray([HOUR, HOUR, 5 * HOUR])
     asked = np.asarray([True, True, False])
-    pairs = make_pairs(log(rows), asked, moment, KINDS, noise(pool({1: {1: 1, 2: 1}, 5: {3: 1}}), 5))
+    drawing = noise(pool({1: {1: 1, 2: 1}, 5: {3: 1}}), 5)
+    pairs = make_pairs(log(rows), asked, moment, KINDS, drawing, None)
     assert tuples(pairs) == [(0, False, 10, CLICK), (0, False, 1, MISSING)]  # 2 is the label's tie
 
 
@@ -186,8 +203,8 @@ rows_of = st.lists(
 
 
 @settings(max_examples=300)
-@given(rows_of)
-def test_shown_lists_agree_with_a_plain_oracle(rows: list[Row]) -> None:
+@given(rows_of, st.integers(1, 7), st.integers(0, 13))
+def test_shown_lists_agree_with_a_plain_oracle(rows: list[Row], window: int, until: int) -> None:
     rows = sorted(rows, key=lambda row: row[:2])
     lists: dict[tuple[int, int], list[int]] = defaultdict(list)
     for place, (user, _, behaviour, item, request) in enumerate(rows):
@@ -197,17 +214,19 @@ def test_shown_lists_agree_with_a_plain_oracle(rows: list[Row]) -> None:
     for (user, request), places in lists.items():
         engaged: dict[int, set[int]] = defaultdict(set)
         newest: dict[int, int] = {}
-        for own, _, behaviour, item, of in rows:
-            if (own, of) == (user, request) and behaviour != IMPRESSION:
+        shown = {rows[place][3]: rows[place][1] for place in reversed(places)}  # item -> its first impression
+        for own, time, behaviour, item, of in rows:
+            if (own, of) == (user, request) and behaviour != IMPRESSION and time < shown.get(item, 99) + window:
                 engaged[item].add(behaviour)
-                if behaviour in (CLICK, PURCHASE):
+                if behaviour in (CLICK, PURCHASE) and time >= shown.get(item, 99):
                     newest[item] = behaviour
-        shown = {rows[place][3] for place in places}
+        if any(time + window > until for time in shown.values()):
+            continue
         positive = {(places[0], True, item, newest[item]) for item in shown if item in newest}
         negative = {(places[0], True, item, MISSING) for item in shown if item not in engaged}
         if positive and negative:
             expected |= positive | negative
-    got = tuples(made(log(rows), noise(NOTHING, 2)))
+    got = tuples(made(log(rows), noise(NOTHING, 2), lists=Lists(window, until)))
     assert len(set(got)) == len(got)
     assert set(got) == expected
 

@@ -26,7 +26,9 @@ HISTORY = Histories(  # user 0: b at 1, x at 2, c at 2; user 1: nothing
 
 def drawn(points: Points, until: I64, used: Ragged, encoder: Encoder, depth: int, count: int) -> list[list[int]]:
     draw = np.arange(len(points.at), dtype=np.int64) * 7_919
-    found: list[list[int]] = near_items(HISTORY, points, until, used, encoder, draw, depth, count).items.tolist()
+    found: list[list[int]] = near_items(
+        HISTORY, points, (points.start, until), used, encoder, draw, depth, count
+    ).items.tolist()
     return found
 
 
@@ -58,9 +60,9 @@ def test_chances_count_what_could_have_been_drawn(newest_item: Encoder) -> None:
     """Request 0 is where b is and has met it: two of a, c, d can be drawn. Request 1 has no vector."""
     points = Points(start=ints(0, 3), end=ints(1, 3), at=ints(2, 9))
     nothing = Ragged(offsets=ints(0, 0, 0), values=ints())
-    near = near_items(HISTORY, points, points.end, nothing, newest_item, ints(1, 2), 4, 2)
+    near = near_items(HISTORY, points, (points.start, points.end), nothing, newest_item, ints(1, 2), 4, 2)
     asked = np.asarray([1, 2, 4, 0, 1], dtype=np.int32)  # a, b, d, unknown, a
     chance = near.chance(ints(0, 0, 0, 0, 1), asked, newest_item.item_vectors())
     assert chance.tolist() == [2 / 3, 2 / 3, 2 / 3, 0, 0]  # b itself would be as near, had it not been met
-    nearest = near_items(HISTORY, points, ints(0, 3), nothing, newest_item, ints(1, 2), 1, 1)
+    nearest = near_items(HISTORY, points, (points.start, ints(0, 3)), nothing, newest_item, ints(1, 2), 1, 1)
     assert nearest.chance(ints(0, 0), asked[:2], newest_item.item_vectors()).tolist() == [0, 1]

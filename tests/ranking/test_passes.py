@@ -15,11 +15,12 @@ from recsys.ranking.passes import Chosen, featured, labelled, read_noise, whole_
 
 UTC = pa.timestamp("us", tz="UTC")
 S = 1_000_000
-ALL = Chosen(first=0, last=2**62, share=1.0)
+ALL = Chosen(first=0, last=2**62, until=2**62, share=1.0)
 EVENTS = pa.schema(
     [
         ("user_id", pa.string()),
         ("event_time", UTC),
+        ("known", UTC),
         ("event_id", pa.string()),
         ("behaviour", pa.string()),
         ("item_id", pa.string()),
@@ -33,6 +34,7 @@ BOTH = pa.schema(
         ("kind", pa.int32()),
         ("event_id", pa.string()),
         ("event_time", UTC),
+        ("known", UTC),
         ("behaviour", pa.string()),
         ("item_id", pa.string()),
         ("price_minor", pa.int64()),
@@ -48,7 +50,8 @@ BOTH = pa.schema(
 
 
 def table(schema: pa.Schema, *rows: dict[str, Any]) -> pa.Table:
-    return pa.Table.from_pylist([{name: row.get(name) for name in schema.names} for row in rows], schema)
+    told = ({"known": row["event_time"]} | row for row in rows)
+    return pa.Table.from_pylist([{name: row.get(name) for name in schema.names} for row in told], schema)
 
 
 @given(st.lists(st.lists(st.integers(0, 3), max_size=4), max_size=8))
@@ -68,7 +71,7 @@ def test_users_are_never_divided_and_no_row_is_lost(batches: list[list[int]]) ->
 def test_events_become_labelled_pairs(newest_item: Encoder) -> None:
     pool = pa.table({"hour": [0], "item_id": ["z"], "events": [3]})
     noise, items = read_noise(pool, pool, RankerSettings())
-    shown = {"user_id": "u", "event_time": 1, "behaviour": "impression", "request_id": "list"}
+    shown = {"user_id": "u", "event_time": 1, "behaviour": "impression", "request_id": "3"}  # named by the click
     events = table(
         EVENTS,
         shown | {"event_id": "1", "item_id": "a", "draw": 1},
@@ -83,8 +86,8 @@ def test_events_become_labelled_pairs(newest_item: Encoder) -> None:
     ).to_pylist()
     columns = ("user_id", "request_id", "item_id", "label", "target")
     assert [tuple(row[name] for name in columns) for row in rows] == [
-        ("u", "list", "a", 0.0, None),
-        ("u", "list", "b", 1.0, "click"),
+        ("u", "list:3", "a", 0.0, None),
+        ("u", "list:3", "b", 1.0, "click"),
         ("u", "3", "b", 1.0, "click"),
         ("u", "3", "z", 0.0, None),
         ("w", "4", "a", 1.0, "purchase"),
@@ -134,10 +137,50 @@ def test_a_share_of_the_targets_is_drawn_of_those_between_the_moments(newest_ite
         user | {"event_id": f"{user['user_id']}-{time}", "event_time": time} for user in users for time in (1, 2, 3)
     ]
     conf = Settings(ranker=RankerSettings(nightly=0))
-    found = labelled(table(EVENTS, *rows), noise, items, newest_item, conf, Chosen(first=2, last=3, share=0.25))
+    found = labelled(
+        table(EVENTS, *rows), noise, items, newest_item, conf, Chosen(first=2, last=3, until=9, share=0.25)
+    )
     requests = set(found["request_id"].to_pylist())
     assert {request[-1] for request in requests} == {"2"}
     assert abs(len(requests) / count - 0.25) < 4 * (0.25 * 0.75 / count) ** 0.5
+
+
+items_of = st.sampled_from("abcde")
+PAST = st.lists(st.tuples(st.integers(0, 1), st.integers(1, 8), st.integers(0, 4), items_of), max_size=12)
+ASKED = st.lists(st.tuples(st.integers(0, 1), st.integers(1, 9), st.sets(items_of, min_size=2)), max_size=4)
+
+
+@given(PAST, ASKED, st.booleans())
+def test_each_label_row_gives_one_row_or_is_left_out_by_rule(
+    newest_item: Encoder, past: list[tuple[int, int, int, str]], asked: list[tuple[int, int, set[str]]], seen: bool
+) -> None:
+    """Whatever came late, at one moment or twice. In the second pass a pair may only go with what the user had met."""
+    view = {"kind": 0, "behaviour": "view", "quantity": 1}
+    rows = [
+        view | {"user_id": f"u{u}", "event_id": f"{n}", "event_time": at, "known": at + late, "item_id": item}
+        for n, (u, at, late, item) in enumerate(past)
+    ]
+    pair = {"kind": 1, "ahead": False, "item_row": [f.default for f in ITEM_FEATURES]}
+    labels = [
+        pair | {"user_id": f"u{u}", "event_id": f"r{n}", "event_time": at, "item_id": item, "label": float(not place)}
+        for n, (u, at, items) in enumerate(asked)
+        for place, item in enumerate(sorted(items))
+    ]
+    order = sorted(
+        [*rows, *labels], key=lambda row: tuple(row[c] for c in ("user_id", "kind", "event_time", "event_id"))
+    )
+    conf = Settings(ranker=RankerSettings(seen=seen), features=FeatureSettings(k=3))
+    found = [row for user in ("u0", "u1") if (own := [r for r in order if r["user_id"] == user])
+             for row in featured(table(BOTH, *own), newest_item, conf).to_pylist()]  # fmt: skip
+    expected = []
+    for n, (u, at, items) in enumerate(asked):
+        known = sorted(
+            (t, f"{m}", item) for m, (v, t, late, item) in enumerate(past) if v == u and max(t, t + late) < at
+        )
+        met = set() if seen else {item for *_, item in known[-3:]}
+        kept = [(f"r{n}", item, float(not place)) for place, item in enumerate(sorted(items)) if item not in met]
+        expected += kept if {label for *_, label in kept} == {0.0, 1.0} else []
+    assert sorted((row["request_id"], row["item_id"], row["label"]) for row in found) == sorted(expected)
 
 
 @pytest.mark.parametrize("seen", [False, True])

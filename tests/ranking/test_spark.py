@@ -14,7 +14,7 @@ from recsys.encoder.vocabulary import Vocabulary
 from recsys.errors import ConfigError, NoDataError
 from recsys.features.definitions import feature_names
 from recsys.tables import EVENTS, EXAMPLES, ITEMS
-from tests.ranking.log import BORN, CATALOGUE, DAY, LATE, SOLD_OUT, rows
+from tests.ranking.log import BORN, CATALOGUE, DAY, LATE, SOLD_OUT, known_from, rows
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -96,11 +96,14 @@ def test_examples_are_labelled_and_see_only_what_lies_before(
     log = [row for row in rows() if row.get("user_id")]
     clicks = [(row["item_id"], row["event_time"]) for row in rows() if row["behaviour"] == "click"]
     by_request: dict[str, list[Any]] = {}
+    late = 0
     for row in got:
         by_request.setdefault(row["request_id"], []).append(row)
         value = dict(zip(names, row["features"], strict=True))
         own = [e for e in log if e["user_id"] == row["user_id"] and e["behaviour"] != "impression"]
-        past = sorted((e["event_time"], e["item_id"]) for e in own if e["event_time"] < row["at"])[-4:]
+        known = [e for e in own if e["event_time"] < row["at"] and known_from(e) < row["at"]]
+        past = sorted((e["event_time"], e["item_id"]) for e in known)[-4:]
+        late += any(e["event_time"] < row["at"] <= known_from(e) for e in own)
         assert value["engaged_count"] == len(past)
         assert value["recency_s"] == pytest.approx((row["at"] - past[-1][0]).total_seconds())
         assert row["item_id"] not in {item for _, item in past}
@@ -112,13 +115,15 @@ def test_examples_are_labelled_and_see_only_what_lies_before(
         assert np.isnan(value["pair_similarity"]) == (row["item_id"] == f"i{CATALOGUE - 1}")
         assert row["day"] == DAY.date()
     assert len(by_request) > 300
+    assert late > 100
     times = {event["event_id"]: event for event in log}
     for request, pairs in by_request.items():
         assert {row["label"] for row in pairs} == {0.0, 1.0}
         (positive,) = (row for row in pairs if row["label"] == 1)
         assert positive["behaviour"] == "click"
-        if request.startswith("r"):
-            shown = {e["item_id"] for e in log if e.get("request_id") == request and e["behaviour"] == "impression"}
+        if request.startswith("list:"):
+            own = request.removeprefix("list:")
+            shown = {e["item_id"] for e in log if e.get("request_id") == own and e["behaviour"] == "impression"}
             assert {row["item_id"] for row in pairs} <= shown
             assert all(row["draw_chance"] is None for row in pairs)
         else:
