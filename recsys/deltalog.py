@@ -25,7 +25,7 @@ def newest_version(spark: SparkSession, path: str) -> int:
     """
     pointer = _text(spark, f"{path}/_delta_log/_last_checkpoint")
     first = 0 if pointer is None else int(json.loads(pointer)["version"])
-    found = last_of(first, lambda version: _exists(spark, _commit(path, version)))
+    found = last_of(first, lambda version: exists(spark, _commit(path, version)))
     return int(snapshot(spark, path).version()) if found is None else found
 
 
@@ -60,7 +60,8 @@ def _place(spark: SparkSession, file: str) -> tuple[JavaObject, JavaObject]:
     return path.getFileSystem(spark._jsparkSession.sessionState().newHadoopConf()), path
 
 
-def _exists(spark: SparkSession, file: str) -> bool:
+def exists(spark: SparkSession, file: str) -> bool:
+    """Whether there is a file at this URI."""
     files, path = _place(spark, file)
     return bool(files.exists(path))
 

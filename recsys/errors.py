@@ -24,6 +24,10 @@ class NoDataError(RecsysError):
     exit_code = 3
 
 
+class VersionGoneError(NoDataError):
+    """A version of a table that can no longer be read (exit code 3)."""
+
+
 class RefusedError(RecsysError):
     """The work was done or could be done, but a rule forbids its result (exit code 4)."""
 

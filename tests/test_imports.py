@@ -31,6 +31,7 @@ FOUNDATIONS: tuple[str, ...] = (
     "commit",
     "deltalog",
     "io",
+    "past",
     "pseudonyms",
 )
 FOUNDATIONS += ("paths", "archive", "checkpoints", "queries", "flow")

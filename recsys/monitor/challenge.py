@@ -26,7 +26,8 @@ from recsys.monitor.paired import paired_ndcg
 from recsys.monitor.selection import log_selection
 from recsys.paths import local_folder
 from recsys.ranking.gate import broken
-from recsys.ranking.job import read_examples, write_examples
+from recsys.ranking.job import as_examples, example_rows, pinned_of, steps_again, write_examples
+from recsys.ranking.pinned import Pinned
 from recsys.ranking.select import train_selected
 from recsys.ranking.train import EpochLog, Examples, best_epoch, check_start
 from recsys.ranking.trained import TrainedRanker
@@ -45,12 +46,16 @@ REQUESTS = 20  # real requests that a new version has to answer before its alias
 log = logging.getLogger(__name__)
 
 
-def train_and_challenge(warehouse: Warehouse, settings: Settings, day: date, champion: Bundle | None) -> Decision:
+def train_and_challenge(
+    warehouse: Warehouse, settings: Settings, day: date, champion: Bundle | None, pinned: Pinned | None = None
+) -> Decision:
     """Train the ranker on the labels that the day's base encoder has not seen, and let the new bundle challenge.
 
     With a `champion` its ranker is the start. Encoder and ranker know nothing of the business day `day`: on it both
-    bundles are compared. Everything is kept in one MLflow run. Raises NoDataError: no encoders for the day (train them
-    first), or no labels. BundleError: the champion's ranker reads other inputs than the settings want.
+    bundles are compared. Everything is kept in one MLflow run, and what the examples were made of also in
+    `artifacts/examples/DAY.json`; with `pinned`, such a file of an earlier run, they are made as they were then.
+    Raises NoDataError: no encoders for the day (train them first), or no labels. BundleError: the champion's ranker
+    reads other inputs than the settings want. RefusedError, VersionGoneError: what is pinned can not be made again.
 
     Where what is new is too little or broken (`ranker.gate`), nothing is trained: the decision is a refusal without a
     version.
@@ -58,14 +63,21 @@ def train_and_challenge(warehouse: Warehouse, settings: Settings, day: date, cha
     names = feature_names(settings.features)
     start = None if champion is None else champion.ranker
     check_start(start, settings.ranker, names)
-    steps, encoder = steps_of(settings, day), read_encoder(encoders_of(settings, day).encoder, day)
+    encoder = read_encoder(encoders_of(settings, day).encoder, day)
+    steps = steps_again(pinned) if pinned else steps_of(settings, day)
     first, last = steps[0].since, steps[-1].until
-    versions = write_examples(warehouse, settings, steps)
-    found = read_examples(warehouse.view(), first, last)
+    versions = write_examples(warehouse, settings, steps, pinned)
+    rows = example_rows(warehouse.view(), first, last)
+    found, made = as_examples(rows), pinned_of(warehouse, settings, steps, versions, rows)
+    if pinned:
+        pinned.agree(made)
+    else:
+        made.save(local_folder(settings.artifacts) / "examples" / f"{day}.json")
     params = {**settings.ranker.model_dump(), "seed": settings.seed, "warm": start is not None, "day": day}
-    params |= {"labels_from": first, "labels_to": last, "examples": len(found.y)}
+    params |= {"labels_from": first, "labels_to": last, "examples": len(found.y), "examples_sha256": made.sha256}
     torch.set_num_threads(settings.threads)
     with tracking.run(settings, MODEL, day.isoformat(), params, versions):
+        mlflow.log_dict(made.model_dump(mode="json"), "examples.json")
         if why := _unsound(found, start, settings):
             decision = Decision(outcome=alias.REFUSED, version="", bundle="", previous=None, reason=why)
         else:

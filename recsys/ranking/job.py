@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from functools import reduce
+from pathlib import Path
 from urllib.parse import unquote, urlparse
 
 import numpy as np
@@ -20,11 +21,16 @@ from recsys.encoder.job import Step
 from recsys.errors import NoDataError
 from recsys.features.backfill import backfill
 from recsys.io import View, Warehouse
+from recsys.past import view_of
+from recsys.ranking.pinned import Pinned, PinnedStep, fingerprint, folder_hash, rests_on
 from recsys.ranking.spark import build_examples, request_share
 from recsys.ranking.train import Examples
 from recsys.tables import EVENTS, EXAMPLES, ITEM_FEATURES, ITEMS
 
 JOB = "train_ranker"
+READ = (EVENTS, ITEM_FEATURES, ITEMS)
+# They cut users into batches, and a row's last bits depend on its batch.
+OF_SPARK = ("spark.sql.shuffle.partitions", "spark.sql.execution.arrow.maxRecordsPerBatch")
 UTC = pa.timestamp("us", tz="UTC")
 SCHEMA = pa.schema(
     {
@@ -39,17 +45,25 @@ SCHEMA = pa.schema(
 )
 
 
-def write_examples(warehouse: Warehouse, settings: Settings, steps: Sequence[Step]) -> dict[str, int]:
+def write_examples(
+    warehouse: Warehouse, settings: Settings, steps: Sequence[Step], pinned: Pinned | None = None
+) -> dict[str, int]:
     """Write the examples of the time that `steps` span, in place of earlier ones; returns the versions read.
 
     Each step's labels are featured by the encoder that it starts from: one that had seen a label would flatter the
-    similarity. Days whose item features do not cover the present events are backfilled first. Raises NoDataError: no
-    target behaviour in that time.
+    similarity. Days whose item features do not cover the present events are backfilled first. With `pinned` the tables
+    are read as they were then, and `steps` are `steps_again(pinned)`.
+    Raises NoDataError: no target behaviour in that time. Of `pinned`: VersionGoneError, and what Pinned.require raises.
     """
     first, last = steps[0].since, steps[-1].until
-    for _ in backfill(warehouse, settings, days_of(first, last)):
-        pass  # each chunk says itself what it did
-    view, started = warehouse.view(), datetime.now(timezone.utc)
+    if pinned is not None:
+        pinned.require(_rests_on(warehouse, settings))
+        view = view_of(warehouse, pinned.tables)
+    else:
+        for _ in backfill(warehouse, settings, days_of(first, last)):
+            pass  # each chunk says itself what it did
+        view = warehouse.view()
+    started = datetime.now(timezone.utc)
     events, items = view.read(EVENTS), view.read(ITEMS)
     features = view.read(ITEM_FEATURES).where(F.col("day").between(F.lit(first.date()), F.lit(last.date())))
     share = request_share(events, settings, first, last)
@@ -62,14 +76,37 @@ def write_examples(warehouse: Warehouse, settings: Settings, steps: Sequence[Ste
     range_ = f"at >= TIMESTAMP '{first:%Y-%m-%d %H:%M:%S.%f} UTC' AND at < TIMESTAMP '{last:%Y-%m-%d %H:%M:%S.%f} UTC'"
     version = warehouse.write(EXAMPLES, rows, commit, replace=range_)
     warehouse.finish(commit, {EXAMPLES.name: version}, started)
-    read = {table.name: view.versions[table.name] for table in (EVENTS, ITEM_FEATURES, ITEMS)}
+    read = {table.name: view.versions[table.name] for table in READ}
     return read | {EXAMPLES.name: version}
 
 
-def read_examples(view: View, first: datetime, last: datetime) -> Examples:
-    """The examples of [first, last), two moments in UTC, read by the driver: ranker.max_requests bounds them.
+def pinned_of(
+    warehouse: Warehouse, settings: Settings, steps: Sequence[Step], versions: Mapping[str, int], rows: pa.Table
+) -> Pinned:
+    """What `example_rows` were made of: `versions` is what `write_examples` gave."""
+    own = [(step.start, step.since, step.until) for step in steps]
+    return Pinned(
+        tables={table.name: versions[table.name] for table in READ},
+        steps=tuple(PinnedStep(start=str(s), since=a, until=b, encoder=folder_hash(s)) for s, a, b in own),
+        settings=_rests_on(warehouse, settings),
+        rows=rows.num_rows,
+        sha256=fingerprint(rows),
+    )
 
-    Raises NoDataError: there is none.
+
+def steps_again(pinned: Pinned) -> list[Step]:
+    """The steps whose examples are pinned; nothing is to be trained, so nothing is kept where they began."""
+    return [Step(start=Path(s.start), since=s.since, until=s.until, folder=Path(s.start)) for s in pinned.steps]
+
+
+def _rests_on(warehouse: Warehouse, settings: Settings) -> dict[str, str]:
+    return rests_on(settings, {name: str(warehouse.spark.conf.get(name)) for name in OF_SPARK})
+
+
+def example_rows(view: View, first: datetime, last: datetime) -> pa.Table:
+    """Rows of SCHEMA of [first, last), two moments in UTC, read by the driver: ranker.max_requests bounds them.
+
+    Ascending by (at, request_id, item_id). Raises NoDataError: there is none.
     """
     days = F.col("day").between(F.lit(first.date()), F.lit(last.date()))
     files = [unquote(urlparse(file).path) for file in view.read(EXAMPLES).where(days).inputFiles()]
@@ -79,7 +116,12 @@ def read_examples(view: View, first: datetime, last: datetime) -> Examples:
     table = table.filter(pc.and_(pc.greater_equal(at, pa.scalar(first, UTC)), pc.less(at, pa.scalar(last, UTC))))
     if not table.num_rows:
         raise NoDataError(f"table 'examples' has no row in [{first}, {last}). Stream events of that time first.")
-    table = table.sort_by([("at", "ascending"), ("request_id", "ascending"), ("item_id", "ascending")])
+    order: list[tuple[str, str]] = [(name, "ascending") for name in ("at", "request_id", "item_id")]
+    return table.sort_by(order)
+
+
+def as_examples(table: pa.Table) -> Examples:
+    """What the ranker learns from, in the order of the rows."""
     flat = pc.list_flatten(table["features"].combine_chunks()).to_numpy(zero_copy_only=False)
     codes = [table[name].combine_chunks().dictionary_encode().indices for name in ("request_id", "user_id")]
     request, user = (code.to_numpy(zero_copy_only=False).astype(np.int64) for code in codes)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
 import pyarrow as pa
-from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
 from recsys.config import RankerSettings, Settings
@@ -74,7 +74,8 @@ def build_examples(
     pairs = _labelled(history.unionByName(shown), settings, _pairing(pools, encoder_path, settings, chosen))
     pairs = _described(pairs.where((F.col("at") >= start) & (F.col("at") < end)), items, item_features, settings)
     category = items.groupBy("item_id").agg(F.max_by("category", "valid_from").alias("category"))
-    rows = _together(history, pairs, settings.ranker).join(category, "item_id", "left").repartition("user_id")
+    rows = _together(history, pairs, settings.ranker).join(category, "item_id", "left")
+    rows = rows.repartition(partitions(rows.sparkSession), "user_id")
     ordered = rows.sortWithinPartitions("user_id", "kind", "event_time", "event_id", "item_id")
     examples = ordered.mapInArrow(_featuring(encoder_path, settings), FEATURED)
     return examples.withColumn("day", F.to_date("at")).select(*EXAMPLES.names)
@@ -104,6 +105,14 @@ def targets(events: DataFrame, settings: Settings) -> DataFrame:
     return events.where(F.col("behaviour").isin(*settings.targets()) & F.col("user_id").isNotNull())
 
 
+def partitions(spark: SparkSession) -> int:
+    """Spark's number of shuffle partitions. Named, it is kept to, and each task sees the same users in every run.
+
+    A matrix product rounds by its shape, so a row's last bits depend on who else is in the batch.
+    """
+    return int(spark.conf.get("spark.sql.shuffle.partitions") or 1)
+
+
 def known(ranker: RankerSettings) -> Column:
     """When an event of tables.EVENTS could first be known, as examples see it: `known`, at event_time at the earliest.
 
@@ -128,7 +137,7 @@ def _described(pairs: DataFrame, items: DataFrame, item_features: DataFrame, set
 def _labelled(events: DataFrame, settings: Settings, pairing: Pass) -> DataFrame:
     columns = ("user_id", "event_time", "event_id", "behaviour", "item_id", "request_id", known(settings.ranker))
     draw = F.xxhash64(F.lit(settings.seed), "event_id").alias("draw")
-    rows = events.select(*columns, draw).repartition("user_id")
+    rows = events.select(*columns, draw).repartition(partitions(events.sparkSession), "user_id")
     ordered = rows.sortWithinPartitions("user_id", "event_time", "event_id")
     return ordered.mapInArrow(pairing, PAIRS)
 
@@ -144,7 +153,8 @@ def _pool(recent: DataFrame, settings: Settings, span: str | None) -> pa.Table:
     counts = engaged.groupBy(hour, "item_id").agg(F.count(F.lit(1)).alias("events"))
     most = settings.ranker.pool * (1 if span else WIDE)
     rank = F.row_number().over(Window.partitionBy("hour").orderBy(F.desc("events"), "item_id"))
-    return counts.withColumn("rank", rank).where(F.col("rank") <= most).drop("rank").toArrow()
+    found = counts.withColumn("rank", rank).where(F.col("rank") <= most).drop("rank").toArrow()
+    return found.sort_by([("hour", "ascending"), ("item_id", "ascending")])  # draws depend on the order of codes
 
 
 def _pairing(pools: tuple[pa.Table, pa.Table], encoder_path: str, settings: Settings, chosen: Chosen) -> Pass:

@@ -15,7 +15,7 @@ from recsys.config import FeatureSettings
 from recsys.encoder.job import Step
 from recsys.encoder.model import Encoder
 from recsys.encoder.trained import TrainedEncoder
-from recsys.errors import NoDataError
+from recsys.errors import NoDataError, VersionGoneError
 from recsys.features.definitions import feature_names
 from recsys.tables import EVENTS, EXAMPLES, ITEM_FEATURES, ITEMS
 from tests.ranking.log import CATALOGUE, DAY, rows
@@ -108,11 +108,11 @@ def test_examples_are_written_with_the_item_features_that_they_need(shop: Shop) 
 
 
 def test_what_is_read_is_what_was_written_in_order(shop: Shop) -> None:
-    from recsys.ranking.job import read_examples
+    from recsys.ranking.job import as_examples, example_rows
 
     first, last = DAY + 2 * HOUR, NOON
     wanted = [row for row in shop.rows() if first <= row["at"] < last]
-    found = read_examples(shop.warehouse.view(), first, last)
+    found = as_examples(example_rows(shop.warehouse.view(), first, last))
     assert 0 < len(wanted) < len(shop.rows())
     assert found.x.shape == (len(wanted), len(feature_names(FeatureSettings())))
     np.testing.assert_array_equal(found.x, np.asarray([row["features"] for row in wanted], dtype=np.float32))
@@ -124,13 +124,13 @@ def test_what_is_read_is_what_was_written_in_order(shop: Shop) -> None:
 
 
 def test_a_range_without_examples_is_named(shop: Shop) -> None:
-    from recsys.ranking.job import read_examples
+    from recsys.ranking.job import example_rows
 
     view = shop.warehouse.view()
     # On a day that has no file, and between two examples of a day that has some.
     for first, last in ((DAY + 48 * HOUR, DAY + 49 * HOUR), (DAY + 20 * HOUR, DAY + 21 * HOUR)):
         with pytest.raises(NoDataError, match="'examples' has no row in"):
-            read_examples(view, first, last)
+            example_rows(view, first, last)
 
 
 def keyed(found: list[Row]) -> dict[tuple[str, str], tuple[datetime, float]]:
@@ -172,3 +172,44 @@ def test_each_step_is_measured_by_the_encoder_that_it_starts_from(shop: Shop) ->
             assert similarity == (before if at < NOON else after)[1]
     assert compared > 100
     assert {at < NOON for at, _ in got.values()} == {True, False}
+
+
+def test_pinned_examples_come_again_byte_for_byte_while_their_versions_are_kept(shop: Shop) -> None:
+    from delta.tables import DeltaTable
+
+    from recsys.io import Commit
+    from recsys.ranking.job import example_rows, pinned_of, steps_again, write_examples
+    from recsys.ranking.pinned import Pinned
+
+    def made(pinned: Pinned | None) -> Pinned:
+        steps = steps_again(pinned) if pinned else [step(shop.encoders[0], DAY, EVENING)]
+        versions = write_examples(shop.warehouse, SETTINGS, steps, pinned)
+        rows = example_rows(shop.warehouse.view(), DAY, EVENING)
+        return pinned_of(shop.warehouse, SETTINGS, steps, versions, rows)
+
+    first, spark = made(None), shop.warehouse.spark
+    more = [
+        row | {"event_id": f"more-{row['event_id']}", "event_time": row["event_time"] + shift}
+        for shift in (timedelta(minutes=-5), timedelta(days=2))  # late ones, and later ones
+        for row in rows()
+        if row["behaviour"] == "click"
+    ]
+    told = [row | {"event_date": row["event_time"].date()} for row in more]
+    frame = spark.createDataFrame([tuple(row.get(name) for name in EVENTS.names) for row in told], EVENTS.ddl)
+    commit = Commit(query="test", epoch=0, batch=1)
+    version = shop.warehouse.write(EVENTS, frame.coalesce(1), commit)
+    shop.warehouse.finish(commit, {EVENTS.name: version}, datetime.now(timezone.utc))
+    assert made(None).sha256 != first.sha256
+    again = made(first)
+    assert again == first
+    check = "spark.databricks.delta.retentionDurationCheck.enabled"
+    spark.conf.set(check, "false")
+    DeltaTable.forPath(spark, shop.warehouse.path(ITEM_FEATURES)).vacuum(0)
+    spark.conf.unset(check)
+    newest = shop.warehouse.version(ITEM_FEATURES)
+    gone = f"version {first.tables['item_features']} of table 'item_features' .* the oldest is .*, the newest {newest}"
+    with pytest.raises(VersionGoneError, match=gone):
+        made(first)
+    ahead = first.model_copy(update={"tables": {**first.tables, "events": 99}})
+    with pytest.raises(VersionGoneError, match=r"version 99 of table 'events' .* the newest is"):
+        made(ahead)

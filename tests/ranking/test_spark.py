@@ -122,8 +122,8 @@ def test_examples_are_labelled_and_see_only_what_lies_before(
         (positive,) = (row for row in pairs if row["label"] == 1)
         assert positive["behaviour"] == "click"
         if request.startswith("list:"):
-            own = request.removeprefix("list:")
-            shown = {e["item_id"] for e in log if e.get("request_id") == own and e["behaviour"] == "impression"}
+            named = request.removeprefix("list:")
+            shown = {e["item_id"] for e in log if e.get("request_id") == named and e["behaviour"] == "impression"}
             assert {row["item_id"] for row in pairs} <= shown
             assert all(row["draw_chance"] is None for row in pairs)
         else:
