@@ -23,6 +23,8 @@ def test_an_operation_with_all_that_it_takes_is_accepted_and_without_a_need_refu
     needs, may = (words.split() for words in TAKES[operation])
     whole: dict[str, Any] = {"behaviour": "view", "value": "price", "window": "1m", "reference": "90d", "k": 3}
     whole |= {"key": "category", "per": "cart", "prior": [1, 2]}
+    if operation.startswith("lifetime"):
+        whole |= {"window": "16d", "key": "item"}
     declared = {"operation": operation, **{name: whole[name] for name in (*needs, *may)}}
     parse(Settings, {"features": {"user": [declared]}}, "own.yaml")
     for name in needs:
@@ -51,6 +53,8 @@ def test_an_operation_with_all_that_it_takes_is_accepted_and_without_a_need_refu
             "takes no `window`: leave it out. A window is exact within the last K only",
         ),
         ({"operation": "lifetime_sum", "value": "value"}, "would depend on the order in which events came"),
+        ({"operation": "lifetime_decayed_count", "window": "15d"}, "leave the range of a double within 40 years"),
+        ({"operation": "lifetime_distinct", "key": "query"}, "of `key: item` alone, found 'query'"),
         ({"operation": "lifetime_std", "value": "price"}, "Did you mean 'lifetime_"),
         ({"operation": "rate", "behaviour": "cart", "per": "view", "prior": [2, 1]}, "`prior` [2, 1] is no rate"),
         ({"operation": "rate", "behaviour": "cart", "per": "view", "prior": [0, 0]}, "`prior` [0, 0] is no rate"),

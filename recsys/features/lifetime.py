@@ -1,6 +1,7 @@
 """Features of all of a user's events, without a horizon: native aggregations, a number or two of state each. Spark.
 
-None depends on the order of arrival: counts, sums of integers, extremes, and the ends of the total order.
+None depends on the order of arrival: counts, sums of integers, extremes, the ends of the total order, and sketches; of
+sums that decay no more than the last digits do.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ from pyspark.sql import Column
 from pyspark.sql import functions as F
 
 from recsys.config import Settings
+from recsys.days import microseconds
 from recsys.features.definitions import profile_features_of
 from recsys.features.feature import Feature
-from recsys.user_declaration import LIFETIME
+from recsys.tables import SKETCH_LG_K
+from recsys.user_declaration import DECAYED, FIRST, LAST, LIFETIME, ORIGIN
 
 SECOND = 1_000_000
 
@@ -74,6 +77,26 @@ def _end(pick: Callable[[Column, Column], Column]) -> Callable[[Feature, Setting
     return end
 
 
+def _decayed(f: Feature, settings: Settings) -> Column:
+    """Of n values the sum is within (n - 1) 2^-53 of its own size, in whatever order they are added: none is below 0.
+
+    The weights add 1e-13 each: their exponents, at most 914, are rounded. A million events are known to 1.2e-10.
+    """
+    time, half_life = F.unix_micros("event_time"), F.lit(float(microseconds(f.window)))
+    value = _known(f, settings) if f.value else F.when(_of(f.of, settings), F.lit(1))
+    weight = F.pow(F.lit(2.0), (time - F.lit(ORIGIN)) / half_life)
+    counts = (time >= F.lit(FIRST)) & (time < F.lit(LAST)) & (value > 0)
+    total = F.sum(F.when(counts, value * weight))
+    to_newest = F.pow(F.lit(2.0), (F.lit(ORIGIN) - F.unix_micros(F.max("event_time"))) / half_life)
+    return F.coalesce(total * to_newest, F.lit(0.0))  # nothing counted: no factor can make it NaN
+
+
+def _distinct(f: Feature, settings: Settings) -> Column:
+    """Merged with itself, a sketch estimates by the set of its items alone, as in `cells.distinct_users`."""
+    sketch = F.hll_sketch_agg(F.when(_of(f.of, settings), F.col("item_id")), SKETCH_LG_K)
+    return F.hll_sketch_estimate(F.hll_union(sketch, sketch))
+
+
 OPERATIONS: dict[str, Callable[[Feature, Settings], Column]] = {
     "lifetime_count": _count,
     "lifetime_rate": _rate,
@@ -84,4 +107,6 @@ OPERATIONS: dict[str, Callable[[Feature, Settings], Column]] = {
     "lifetime_max": lambda f, settings: F.max(_known(f, settings)),
     "lifetime_first": _end(F.min_by),
     "lifetime_last": _end(F.max_by),
+    **dict.fromkeys(DECAYED, _decayed),
+    "lifetime_distinct": _distinct,
 }

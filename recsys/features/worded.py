@@ -6,10 +6,17 @@ from collections.abc import Callable
 
 from recsys.config import UserFeature
 from recsys.features.feature import VALUES, WORDS, Default, Feature, Type, trend_meaning
-from recsys.user_declaration import BEHAVIOUR, ITEM, LIFETIME, OF_LIFETIME, QUERY, TERM
+from recsys.tables import SKETCH_ERROR
+from recsys.user_declaration import BEHAVIOUR, DECAYED, ITEM, LIFETIME, OF_LIFETIME, QUERY, TERM
 
 Told = tuple[str, Type, Default, str]  # unit, type, default, meaning
-COUNTED = {"count", "decayed_count", "trend", "lifetime_count"}  # without a behaviour their name says `engaged`
+COUNTED = {
+    "count",
+    "decayed_count",
+    "trend",
+    "lifetime_count",
+    "lifetime_decayed_count",
+}  # without a behaviour their name says `engaged`
 
 
 def of_user(f: UserFeature) -> Feature:
@@ -128,6 +135,16 @@ def _lifetime_value(f: UserFeature) -> Told:
     return (unit, "bigint", 0, meaning) if operation == "sum" else (unit, "double", None, meaning)
 
 
+def _lifetime_decayed(f: UserFeature) -> Told:
+    unit, what = VALUES[f.value] if f.value else ("events", "")
+    summed = f"sum of the {what}, without those below 0, over all" if f.value else "all"
+    return unit, "double", 0.0, f"{summed} {_kind(f)} events so far, each halved every {f.window} of its age"
+
+
+def _lifetime_distinct(f: UserFeature) -> Told:
+    return _plural(f), "bigint", 0, f"different {_plural(f)} of all {_kind(f)} events so far, {SKETCH_ERROR}"
+
+
 _TOLD: dict[str, Callable[[UserFeature], Told]] = {
     "count": _count,
     "decayed_count": _decayed_count,
@@ -144,4 +161,6 @@ _TOLD: dict[str, Callable[[UserFeature], Told]] = {
     "lifetime_recency_s": _lifetime_recency,
     "lifetime_rate": _rate,
     **dict.fromkeys(OF_LIFETIME, _lifetime_value),
+    **dict.fromkeys(DECAYED, _lifetime_decayed),
+    "lifetime_distinct": _lifetime_distinct,
 }

@@ -19,7 +19,7 @@ Value = float | int | bool | None
 
 def name_of(f: UserFeature) -> str:
     of = f.behaviour
-    if not of and f.operation in ("count", "decayed_count", "trend", "lifetime_count"):
+    if not of and f.operation in ("count", "decayed_count", "trend", "lifetime_count", "lifetime_decayed_count"):
         of = "engaged"
     operation = {"last_k": f"last{f.k}", "top_k": f"top{f.k}"}.get(f.operation, f.operation)
     per = f"per_{f.per}" if f.per else ""
@@ -119,6 +119,11 @@ def ever(mine: Sequence[Event], f: UserFeature) -> Value:
         return rate(len(of), sum(1 for e in mine if e.behaviour == f.per), f)
     if f.operation == "lifetime_recency_s":
         return (mine[-1].time - of[-1].time) / S if of else None
+    if f.operation == "lifetime_distinct":
+        return len({e.item for e in of if e.item is not None})
+    if f.operation.startswith("lifetime_decayed"):
+        values = [(value_of(e, f) if f.value else 1, mine[-1].time - e.time) for e in of]
+        return math.fsum(value * 0.5 ** (age / length(f.window)) for value, age in values if value and value > 0)
     return summary(of, f, f.operation.removeprefix("lifetime_"))
 
 

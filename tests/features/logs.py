@@ -69,6 +69,14 @@ LIFETIME = (
     UserFeature(operation="lifetime_first", value="price", behaviour="view"),
     UserFeature(operation="lifetime_last", value="value"),
 )
+FADING = (  # over a lifetime too, but sums of doubles: equal to 1e-9, not to the bit
+    UserFeature(operation="lifetime_decayed_count", window="30d"),
+    UserFeature(operation="lifetime_decayed_count", behaviour="impression", window="16d"),
+    UserFeature(operation="lifetime_decayed_sum", value="spend", behaviour="view", window="16d"),
+    UserFeature(operation="lifetime_decayed_sum", value="value", window="3650d"),
+    UserFeature(operation="lifetime_distinct", key="item"),
+    UserFeature(operation="lifetime_distinct", key="item", behaviour="impression"),
+)
 
 times = st.one_of(st.sampled_from(EDGES), st.integers(AT - 40 * 86_400 * S, AT + 3600 * S))
 

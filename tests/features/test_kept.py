@@ -22,10 +22,10 @@ from recsys.features.definitions import (
 )
 from recsys.features.kept import check_texts, text_column, texts_of, without_declared
 from recsys.features.worded import of_user
-from tests.features.logs import EVERY_KIND, KEYED, LIFETIME
+from tests.features.logs import EVERY_KIND, FADING, KEYED, LIFETIME
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
-EVERY = FeatureSettings(user=LIFETIME + KEYED + EVERY_KIND)
+EVERY = FeatureSettings(user=LIFETIME + FADING + KEYED + EVERY_KIND)
 
 
 def declared(**feature: Any) -> Settings:
@@ -36,7 +36,7 @@ def test_the_ranker_reads_numbers_of_the_last_k_alone() -> None:
     plain = FeatureSettings(user=EVERY_KIND)
     assert user_features_of(EVERY) == user_features_of(plain)
     assert feature_hash(all_features(EVERY)) == feature_hash(all_features(plain))
-    whole = tuple(map(of_user, EVERY_KIND + LIFETIME + KEYED))
+    whole = tuple(map(of_user, EVERY_KIND + LIFETIME + FADING + KEYED))
     assert names(profile_features_of(EVERY)) == (*names(user_features_of(FeatureSettings())), *names(whole))
 
 

@@ -15,7 +15,7 @@ from recsys.features.kept import texts_of
 from recsys.tables import BATCHES, USER_EMBEDDINGS, Table
 from tests.features import oracle
 from tests.features.declared import lifetime_values
-from tests.features.logs import AT, CATEGORIES, EDGES, EVERY_KIND, KEYED, LIFETIME, QUERIES
+from tests.features.logs import AT, CATEGORIES, EDGES, EVERY_KIND, FADING, KEYED, LIFETIME, QUERIES
 from tests.features.oracle import NAMES, Event, S
 from tests.features.shop import append_events, micros
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 K = 5
 FEATURES = FeatureSettings(k=K, user=EVERY_KIND)
-WHOLE = FeatureSettings(k=K, user=EVERY_KIND + KEYED + LIFETIME)
+WHOLE = FeatureSettings(k=K, user=EVERY_KIND + KEYED + LIFETIME + FADING)
 ALL_FILES = 1000
 
 
@@ -121,7 +121,7 @@ def check(shop: Shop, known: Sequence[Event]) -> None:
             assert row[f"recent_{text}"] == oracle.texts([recent])[text].to_pylist(), user
         assert micros(row["as_of"]) == max(e.time for e in mine)
         assert dict(row["counts"]) == {name: sum(e.behaviour == name for e in mine) for name in NAMES}
-        wanted = oracle.user_values(recent, max(e.time for e in mine), features) | lifetime_values(mine, LIFETIME)
+        wanted = oracle.user_values(recent, max(e.time for e in mine), features) | lifetime_values(mine, features.user)
         for feature in profile_features_of(features):
             assert oracle.agree(row[feature.name], wanted[feature.name]), (user, feature.name)
 

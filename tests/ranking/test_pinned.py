@@ -73,9 +73,9 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 def test_other_settings_encoders_and_examples_are_refused(tmp_path: Path) -> None:
     made = pinned(tmp_path)
-    with pytest.raises(RefusedError, match="ranker.near = 4, and now it is 5"):
+    with pytest.raises(RefusedError, match=r"ranker.near = 4, and now it is 5"):
         made.require(rests_on(Settings(ranker=RankerSettings(near=5)), {"spark.x": "4"}))
-    with pytest.raises(RefusedError, match="spark.x = 4, and now it is None"):
+    with pytest.raises(RefusedError, match=r"spark.x = 4, and now it is None"):
         made.require(rests_on(Settings(ranker=RankerSettings(epochs=1)), {}))  # epochs make no examples
     with pytest.raises(RefusedError, match="not the pinned ones: 3 rows of SHA-256 other"):
         made.agree(made.model_copy(update={"sha256": "other"}))
