@@ -9,7 +9,7 @@ from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame
 
 from recsys.deltalog import exists
-from recsys.errors import VersionGoneError
+from recsys.errors import ConfigError, VersionGoneError, nearest
 from recsys.io import View, Warehouse
 from recsys.pins import Pin
 from recsys.tables import ALL, Table
@@ -20,9 +20,12 @@ TABLES = {table.name: table for table in ALL}
 def view_of(warehouse: Warehouse, versions: Mapping[str, int]) -> View:
     """A view of tables without epochs at these Delta versions, whatever was written since.
 
-    Raises VersionGoneError: one can no longer be read in full, as its log or its files were cleaned up.
+    Raises VersionGoneError: one can no longer be read in full, as its log or its files were cleaned up. ConfigError:
+    there is no such table.
     """
     for name, version in versions.items():
+        if name not in TABLES:
+            raise ConfigError(f"pinned tables: there is no table {name!r}.{nearest(name, TABLES)}")
         _require(warehouse, TABLES[name], version)
     return View(warehouse, {name: Pin(0, version) for name, version in versions.items()})
 

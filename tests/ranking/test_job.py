@@ -15,7 +15,7 @@ from recsys.config import FeatureSettings
 from recsys.encoder.job import Step
 from recsys.encoder.model import Encoder
 from recsys.encoder.trained import TrainedEncoder
-from recsys.errors import NoDataError, VersionGoneError
+from recsys.errors import NoDataError
 from recsys.features.definitions import feature_names
 from recsys.tables import EVENTS, EXAMPLES, ITEM_FEATURES, ITEMS
 from tests.ranking.log import CATALOGUE, DAY, rows
@@ -174,9 +174,7 @@ def test_each_step_is_measured_by_the_encoder_that_it_starts_from(shop: Shop) ->
     assert {at < NOON for at, _ in got.values()} == {True, False}
 
 
-def test_pinned_examples_come_again_byte_for_byte_while_their_versions_are_kept(shop: Shop) -> None:
-    from delta.tables import DeltaTable
-
+def test_pinned_examples_come_again_byte_for_byte(shop: Shop) -> None:
     from recsys.io import Commit
     from recsys.ranking.job import example_rows, pinned_of, steps_again, write_examples
     from recsys.ranking.pinned import Pinned
@@ -202,14 +200,3 @@ def test_pinned_examples_come_again_byte_for_byte_while_their_versions_are_kept(
     assert made(None).sha256 != first.sha256
     again = made(first)
     assert again == first
-    check = "spark.databricks.delta.retentionDurationCheck.enabled"
-    spark.conf.set(check, "false")
-    DeltaTable.forPath(spark, shop.warehouse.path(ITEM_FEATURES)).vacuum(0)
-    spark.conf.unset(check)
-    newest = shop.warehouse.version(ITEM_FEATURES)
-    gone = f"version {first.tables['item_features']} of table 'item_features' .* the oldest is .*, the newest {newest}"
-    with pytest.raises(VersionGoneError, match=gone):
-        made(first)
-    ahead = first.model_copy(update={"tables": {**first.tables, "events": 99}})
-    with pytest.raises(VersionGoneError, match=r"version 99 of table 'events' .* the newest is"):
-        made(ahead)
