@@ -96,10 +96,10 @@ features:
   `recent_<name>` beside `recent`. The catalogue's category is another matter: it changes, and events do not say it.
 - `recsys.features.profile.profile_features` computes all but the lifetime numbers, from `user_profiles` and at any t.
 
-What no state of a user can say exactly is refused before Spark starts: a behaviour that is not engaged, a window out of
-range or over a lifetime, a lifetime's undecayed sum of fractions, a `k` beyond K, a key that the mapping does not give,
-a name that is there already. A set of features that changed asks for `jobs/rebuild.py`; where the ranker's inputs changed, for
-a new model too: the present one reads the former set.
+What no state of a user can say exactly is refused before Spark starts: a behaviour that is not engaged, a window out
+of range or over a lifetime, a lifetime's undecayed sum of fractions, a `k` beyond K, a key that the mapping does not
+give, a name that is there already. A set of features that changed asks for `jobs/rebuild.py`; where the ranker's
+inputs changed, for a new model too: the present one reads the former set.
 
 ## Your own features of items
 
