@@ -21,11 +21,12 @@ from recsys.errors import RecsysError
 from recsys.events import catalogue
 from recsys.events.mapping import Mapping
 from recsys.features.backfill import backfill
+from recsys.features.stored import stored_item_features
 from recsys.io import Accounting, Commit, Warehouse
 from recsys.simulate.settings import SimulateSettings
 from recsys.simulate.shop import open_shop
 from recsys.simulate.write import write_catalogue, write_days
-from recsys.tables import EVENTS, ITEM_FEATURES, ITEMS
+from recsys.tables import EVENTS, ITEMS
 
 DAYS = 30
 WEEK = 7  # days before the new one in which its late rows lie, and before the first one that windows reach
@@ -88,7 +89,7 @@ def measure(run: Run, asked: argparse.Namespace) -> None:
             if n + 1 < FEWEST:
                 shop.remove(f"full {n}")
                 shop.remove(f"more {n}")
-        add(run, shop, Timing(tuple(full)), Timing(tuple(increments)), differing(anew, more))
+        add(run, shop, Timing(tuple(full)), Timing(tuple(increments)), differing(shop, anew, more))
         spark.stop()
 
 
@@ -142,9 +143,10 @@ def arrive(warehouse: Warehouse, after: Warehouse, before: Warehouse) -> None:
     append(warehouse, after.view().read(EVENTS).join(known, "event_id", "left_anti").coalesce(2), 1)
 
 
-def differing(one: Warehouse, other: Warehouse) -> tuple[int, int]:
+def differing(shop: Shop, one: Warehouse, other: Warehouse) -> tuple[int, int]:
     """Rows of `item_features` that only one of the two has, in any column; and rows of the first."""
-    left, right = (place.view().read(ITEM_FEATURES) for place in (one, other))
+    ends = shop.days[0], shop.days[-1]
+    left, right = (stored_item_features(place.view(), shop.settings.features, *ends) for place in (one, other))
     return left.exceptAll(right).count() + right.exceptAll(left).count(), left.count()
 
 

@@ -1,4 +1,4 @@
-"""What a Delta table's log says, without a Spark job and without a list of all its files."""
+"""What a Delta table's log says, without a Spark job and, but for `files_of`, without a list of all its files."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 from py4j.java_gateway import JavaObject
 from py4j.protocol import Py4JJavaError
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 
 def snapshot(spark: SparkSession, path: str) -> JavaObject:
@@ -15,6 +16,19 @@ def snapshot(spark: SparkSession, path: str) -> JavaObject:
     jvm = spark._jvm
     none = jvm.scala.Option.empty()  # type: ignore[union-attr]
     return jvm.org.apache.spark.sql.delta.DeltaLog.forTable(spark._jsparkSession, path).update(False, none, none)  # type: ignore[union-attr]
+
+
+def files_of(spark: SparkSession, path: str, version: int) -> DataFrame:
+    """A row for each file of that version, which the log must know.
+
+    `path`, relative to the table and URL-encoded, `partition` (map from column to text) and `rows`, their number.
+    """
+    jvm = spark._jvm
+    none = jvm.scala.Option.empty()  # type: ignore[union-attr]
+    found = jvm.org.apache.spark.sql.delta.DeltaLog.forTable(spark._jsparkSession, path)  # type: ignore[union-attr]
+    files = DataFrame(found.getSnapshotAt(version, none, none, False).allFiles().toDF(), spark)
+    rows = F.get_json_object("stats", "$.numRecords").cast("bigint")
+    return files.select("path", F.col("partitionValues").alias("partition"), rows.alias("rows"))
 
 
 def newest_version(spark: SparkSession, path: str) -> int:

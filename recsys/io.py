@@ -184,6 +184,7 @@ class View:
 
     warehouse: Warehouse
     pins: Mapping[str, Pin] = field(default_factory=dict)
+    _frames: dict[str, DataFrame] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def versions(self) -> dict[str, int]:
@@ -203,10 +204,11 @@ class View:
         if table.name not in self.pins:
             found = ", ".join(sorted(self.pins)) or "none"
             raise NoDataError(f"table {table.name!r} has no committed rows. Tables with rows: {found}.")
-        pin = self.pins[table.name]
-        reader = self.warehouse.spark.read.format("delta").option("versionAsOf", pin.version)
-        rows = reader.load(self.warehouse.path(table))
-        return rows.where(F.col("epoch") == pin.epoch) if table.name in WHOLE_EPOCHS else rows
+        if table.name not in self._frames:  # else Delta would look the version up again
+            pin, reader = self.pins[table.name], self.warehouse.spark.read.format("delta")
+            rows = reader.option("versionAsOf", pin.version).load(self.warehouse.path(table))
+            self._frames[table.name] = rows.where(F.col("epoch") == pin.epoch) if table.name in WHOLE_EPOCHS else rows
+        return self._frames[table.name]
 
     def latest(self, table: Table, columns: Sequence[str] | None = None) -> DataFrame:
         """Of a `newest wins` table, the row of the highest (epoch, batch) for each key.

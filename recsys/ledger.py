@@ -35,8 +35,16 @@ COVERAGE = Table(
         column("table", "string", "derived table"),
         column("day", "date", "UTC day"),
         column("events_version", "bigint", "Delta version of `events` that was read"),
-        column("events", "bigint", "number of events of that day"),
-        column("hash", "bigint", "order-free hash over their ids"),
+        column("events", "bigint", "number of events that the day's windows reach"),
+        column("older", "bigint", "number of events before these, of which items' first ones matter"),
+        column("base", "bigint", "hash of the definitions, and of the catalogue's prices up to the day"),
+        column("whole", "bigint", "batch that last wrote the day whole; readers see no older rows of it"),
+        column("patches", "bigint", "commits since then, each of the items that had changed"),
+        column(
+            "everyone",
+            "array<struct<hour: timestamp, counts: map<string,bigint>>>",
+            "for each hour, by the name of a share, the behaviours of all items that it is a share of",
+        ),
         *COMMIT,
     ),
 )

@@ -137,12 +137,13 @@ ITEM_FEATURES = Table(
     name="item_features",
     row="an item's features at the start of an hour; the features package adds its columns",
     key=("item_id", "hour"),
-    kind="replaced by partition",
+    kind="newest wins",
     partition_by=("day",),
     columns=(
         ITEM_ID,
         column("hour", "timestamp", "moment the features are true at; windows are [hour - w, hour)"),
         column("day", "date", "UTC day of hour"),
+        *COMMIT,
     ),
 )
 

@@ -32,6 +32,7 @@ FOUNDATIONS: tuple[str, ...] = (
     "deltalog",
     "io",
     "past",
+    "arrivals",
     "pseudonyms",
 )
 FOUNDATIONS += ("paths", "archive", "checkpoints", "queries", "flow")
@@ -43,6 +44,8 @@ SPARK_MODULES = {
     "job",
     "dataset",
     "backfill",
+    "covered",
+    "stored",
     "snapshots",
     "listed",
     "parity",

@@ -1,128 +1,131 @@
-"""Derived tables for a range of days, from `events`: only days whose events changed since they were covered."""
+"""Item features for a range of days, from `events`: only what changed since they were computed.
+
+A day that was never computed, or for other definitions or prices, is computed whole. A day that merely lacks events
+that came since is patched: rows of the items that these concern get a newer version, all others stay what they are.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime, timezone
+from functools import reduce
 
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from recsys.config import Settings
-from recsys.days import microseconds
-from recsys.features.definitions import feature_hash, item_features_of, item_features_table
-from recsys.features.feature import Feature
-from recsys.features.item_feature import lifelong, reach
+from recsys.features.cells import everyone, in_total
+from recsys.features.covered import Day, wanted
+from recsys.features.definitions import item_features_of
+from recsys.features.item_feature import shares_of
 from recsys.features.snapshots import history
 from recsys.features.spark import item_features
-from recsys.io import Warehouse
+from recsys.features.stored import kept, stored_table
+from recsys.io import Commit, View, Warehouse
 from recsys.log import event
-from recsys.tables import COVERAGE, EVENTS, ITEM_FEATURES, ITEMS
+from recsys.tables import COVERAGE, EVENTS, ITEM_FEATURES, ITEMS, Table
 
-CHUNK = 2  # days computed and committed at once
+CHUNK = 2  # whole days computed and committed at once
+PARTS = 8  # of a whole day that is written beside patches
+SPAN = 10  # days from a chunk's first to its last: they share one read of their events
 JOB = "backfill"
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Day:
-    """A day of a derived table and the events that it rests on."""
-
-    day: date
-    events: int
-    hash: int
-
-
-def digests(events: DataFrame, items: DataFrame, days: Sequence[date], features: Sequence[Feature]) -> list[Day]:
-    """For each of `days`, count and order-free hash of what it rests on.
-
-    These are the events of that day and of the days before it that a window reaches, of all older ones each item's
-    first hour, which its age is counted from, and the catalogue's prices up to that day. Only the first are counted.
-    With a feature of the item's whole life all events before it are. The hash is of the feature definitions too, so
-    that days which an earlier release or other settings computed are computed again.
-    """
-    back = -(-reach(features) // microseconds("1d"))
-    first, last = days[0] - timedelta(days=back), days[-1]
-    past = events.where(F.col("event_date") <= F.lit(last))
-    inside = past if lifelong(features) else past.where(F.col("event_date") >= F.lit(first))
-    counts = inside.groupBy("event_date").agg(F.count("*").alias("events"), _mixed("event_id"))
-    found = {row["event_date"]: (row["events"], int(row["hash"])) for row in counts.collect()}  # one row a day
-    first_seen = past.where("item_id IS NOT NULL").groupBy("item_id").agg(F.min("event_time").alias("time"))
-    born = _by_day(first_seen, "time", "item_id", F.date_trunc("hour", "time"))
-    opened = _by_day(items, "valid_from", "item_id", "valid_from", "price_minor")
-    closed = _by_day(items.where("valid_to IS NOT NULL"), "valid_to", "item_id", "valid_to")
-    own = int(feature_hash(tuple(features)), 16)
-    whole = lifelong(features)
-    return [_digest(day, own, back, whole, found, born, (opened, closed)) for day in days]
-
-
-def _by_day(rows: DataFrame, time: str, *columns: str | Column) -> dict[date, int]:
-    hashed = rows.groupBy(F.to_date(time).alias("day")).agg(_mixed(*columns))
-    return {row["day"]: int(row["hash"]) for row in hashed.collect()}  # one row a day
-
-
-def _mixed(*columns: str | Column) -> Column:
-    # A sum does not depend on the order; of 64-bit hashes it would overflow 64 bits.
-    return F.sum(F.xxhash64(*columns).cast("decimal(38,0)")).alias("hash")
-
-
-def _digest(
-    day: date,
-    own: int,
-    back: int,
-    whole: bool,
-    found: dict[date, tuple[int, int]],
-    born: dict[date, int],
-    listed: Sequence[dict[date, int]],
-) -> Day:
-    parts = [found.get(day - timedelta(days=n), (0, 0)) for n in range(back + 1)]
-    parts += [part for at, part in sorted(found.items()) if at < day - timedelta(days=back)] if whole else []
-    older = sum(mixed for at, mixed in born.items() if at < day - timedelta(days=back))
-    older += sum(mixed for spans in listed for at, mixed in spans.items() if at <= day)
-    mixed = own + older + sum((n + 2) * part[1] for n, part in enumerate(parts))
-    return Day(day=day, events=sum(part[0] for part in parts), hash=(mixed + 2**63) % 2**64 - 2**63)
-
-
-def wanted(warehouse: Warehouse, settings: Settings, days: Sequence[date]) -> list[Day]:
-    """Of `days`, those with something to compute that `item_features` lacks or has computed from other events or
-    definitions."""
-    view = warehouse.view()
-    asked = digests(view.read(EVENTS), view.read(ITEMS), days, item_features_of(settings.features))
-    covered: dict[date, tuple[int, int]] = {}
-    if view.has(COVERAGE):
-        rows = view.latest(COVERAGE).where(F.col("table") == ITEM_FEATURES.name)
-        inside = rows.where(F.col("day").between(F.lit(days[0]), F.lit(days[-1]))).collect()  # one row a day
-        covered = {row["day"]: (row["events"], row["hash"]) for row in inside}
-    return [day for day in asked if day.events and covered.get(day.day) != (day.events, day.hash)]
-
-
 def backfill(warehouse: Warehouse, settings: Settings, days: Sequence[date]) -> Iterator[list[Day]]:
-    """Compute the wanted days in chunks, each committed on its own, so that a killed run goes on where it stopped.
+    """Compute the wanted ones of the ascending `days`, in chunks, all of the tables as they are at the beginning.
 
-    Yields the days of each committed chunk. The stream may run on: `item_features` has no other writer.
+    Each chunk is committed on its own, so that a killed run goes on where it stopped. Yields the days of each. The
+    stream may run on: `item_features` has no other writer.
     """
-    todo = wanted(warehouse, settings, days)
-    event(log, "backfill", table=ITEM_FEATURES.name, wanted=len(todo), covered=len(days) - len(todo))
-    for first in range(0, len(todo), CHUNK):
-        chunk = todo[first : first + CHUNK]
-        _write(warehouse, settings, chunk)
+    view = warehouse.view()
+    todo = wanted(view, settings.features, days)
+    counts = {"wanted": len(todo), "patched": sum(map(patched, todo)), "covered": len(days) - len(todo)}
+    event(log, "backfill", table=ITEM_FEATURES.name, **counts)
+    for chunk in chunks(todo):
+        _write(view, settings, chunk)
         yield chunk
 
 
-def _write(warehouse: Warehouse, settings: Settings, chunk: Sequence[Day]) -> None:
-    started = datetime.now(timezone.utc)
-    view = warehouse.view()
-    hours = [datetime(d.day.year, d.day.month, d.day.day, h, tzinfo=timezone.utc) for d in chunk for h in range(24)]
-    frame = warehouse.spark.createDataFrame([(hour,) for hour in hours], "hour timestamp")
-    past = history(view.read(EVENTS), hours[0], hours[-1], item_features_of(settings.features))
-    rows = item_features(past, view.read(ITEMS), frame, settings)
-    commit = warehouse.next_batch(JOB)
-    names = ", ".join(f"'{day.day}'" for day in chunk)
-    version = warehouse.write(item_features_table(settings.features), rows, commit, replace=f"day IN ({names})")
-    seen = view.versions[EVENTS.name]
-    cover = [(ITEM_FEATURES.name, d.day, seen, d.events, d.hash, commit.epoch, commit.batch) for d in chunk]
-    covered = warehouse.spark.createDataFrame(cover, COVERAGE.ddl)
-    versions = {ITEM_FEATURES.name: version, COVERAGE.name: warehouse.write(COVERAGE, covered, commit)}
-    warehouse.finish(commit, versions, started)
+def patched(day: Day) -> bool:
+    """Whether the day is to be patched, not computed whole."""
+    return day.came is not None
+
+
+def chunks(days: Sequence[Day]) -> Iterator[list[Day]]:
+    """The ascending days, cut so that a chunk has at most CHUNK that are not to be patched, and spans at most SPAN."""
+    chunk = list[Day]()
+    for day in days:
+        whole = sum(not patched(one) for one in [*chunk, day])
+        if chunk and (whole > CHUNK or (day.day - chunk[0].day).days >= SPAN):
+            yield chunk
+            chunk = []
+        chunk = [*chunk, day]
+    if chunk:
+        yield chunk
+
+
+def _touched(days: Sequence[Day]) -> DataFrame | None:
+    """The items of each day to patch: (item_id, day), perhaps repeated. None: there is no such day."""
+    came = {id(day.came): day.came for day in days if day.came is not None}
+    frames = []
+    for key, rows in came.items():
+        each = F.array(*(F.lit(day.day) for day in days if id(day.came) == key))
+        later = F.explode(F.filter(each, lambda day: day >= F.col("event_date"))).alias("day")
+        items = rows.where("item_id IS NOT NULL").select("item_id", "event_date").distinct()
+        frames.append(items.select("item_id", later))
+    return reduce(DataFrame.unionByName, frames) if frames else None
+
+
+def _write(view: View, settings: Settings, chunk: Sequence[Day]) -> None:
+    started, warehouse, features = datetime.now(timezone.utc), view.warehouse, item_features_of(settings.features)
+    asked = [(_hour(one.day, h), not patched(one)) for one in chunk for h in range(24)]
+    hours = warehouse.spark.createDataFrame(asked, "hour timestamp, whole boolean")
+    past, only = history(view.read(EVENTS), asked[0][0], asked[-1][0], features), _touched(chunk)
+    rows = item_features(past, view.read(ITEMS), hours, settings, features=kept(features), only=only)
+    totals = everyone(in_total(past, features), hours, features, settings)
+    commit, table = warehouse.next_batch(JOB), stored_table(settings.features)
+    stamped = commit.stamp(rows)
+    if only is not None:  # else each task writes a file into each day
+        whole = F.col("day").isin([one.day for one in chunk if not patched(one)])
+        stamped = stamped.repartition("day", F.when(whole, F.pmod(F.hash("item_id"), F.lit(PARTS))))
+    # A run that was killed before it finished may have left rows of this same commit, in both tables.
+    left = f"batch >= {commit.batch}"
+    version = warehouse.write(table, stamped, commit, replace=left)
+    covered = _coverage(view, chunk, totals, commit, [f.name for f in shares_of(features)])
+    seen = warehouse.write(COVERAGE, covered, commit, replace=f"`table` = '{ITEM_FEATURES.name}' AND {left}")
+    warehouse.finish(commit, {ITEM_FEATURES.name: version, COVERAGE.name: seen}, started)
+    _tidy(warehouse, table, commit, [one.day for one in chunk if one.before and not patched(one)])
+
+
+def _tidy(warehouse: Warehouse, table: Table, commit: Commit, days: Sequence[date]) -> None:
+    """Delete the rows that no reader sees any more, as the commit wrote these days whole."""
+    if days:
+        names = ", ".join(f"'{day}'" for day in days)
+        none = warehouse.rows(table, commit).limit(0)
+        warehouse.write(table, none, commit, replace=f"day IN ({names}) AND batch < {commit.batch}")
+
+
+def _hour(day: date, hour: int) -> datetime:
+    return datetime(day.year, day.month, day.day, hour, tzinfo=timezone.utc)
+
+
+def _coverage(view: View, chunk: Sequence[Day], totals: DataFrame, commit: Commit, shares: Sequence[str]) -> DataFrame:
+    """Rows of `coverage`: what each day of the chunk rests on, and the counts that its shares are of."""
+    names = ("table", "day", "events_version", "events", "older", "base", "whole", "patches")
+    seen, types = view.versions[EVENTS.name], {column.name: column.type for column in COVERAGE.columns}
+    said = [
+        (ITEM_FEATURES.name, one.day, seen, one.events, one.older, one.base, *_written(one, commit)) for one in chunk
+    ]
+    days = view.warehouse.spark.createDataFrame(said, ", ".join(f"`{name}` {types[name]}" for name in names))
+    counts = F.map_from_arrays(F.array(*map(F.lit, shares)), F.array(*(F.col(name) for name in shares)))
+    hours = totals.select(F.inline("everyone")).select("hour", counts.alias("counts"))
+    each = F.collect_list(F.struct("hour", "counts")).alias("everyone")
+    by_day = hours.groupBy(F.to_date("hour").alias("day")).agg(each)
+    return commit.stamp(days.join(F.broadcast(by_day), "day", "left").coalesce(1))
+
+
+def _written(day: Day, commit: Commit) -> tuple[int, int]:
+    """The batch that wrote the day whole, and the commits since then."""
+    return (day.before.whole, day.before.patches + 1) if patched(day) and day.before else (commit.batch, 0)

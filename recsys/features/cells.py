@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 from recsys.config import Settings
 from recsys.days import microseconds
 from recsys.features.feature import Feature
-from recsys.features.item_feature import DISTINCT, cell
+from recsys.features.item_feature import DISTINCT, cell, shares_of
 from recsys.item_declaration import ENGAGED, EVENT, HOUR
 from recsys.tables import SKETCH_LG_K, USERS_SKETCH
 
@@ -43,6 +43,13 @@ def cells(history: DataFrame, features: Sequence[Feature]) -> DataFrame:
         .groupBy("item_id", "behaviour", _begin(F.col("time"), cell(features)).alias("cell"))
         .agg(*(F.coalesce(F.sum(name), F.lit(0)).alias(name) for name in SUMS), *users)
     )
+
+
+def in_total(history: DataFrame, features: Sequence[Feature]) -> DataFrame:
+    """The events of all items together: their number by behaviour and `cell`."""
+    begin = _begin(F.col("event_time"), cell(features)).alias("cell")
+    rows = history.where("item_id IS NOT NULL").groupBy("behaviour", begin)
+    return rows.agg(F.count(F.lit(1)).alias("events"))
 
 
 def _begin(time: Column, width: int) -> Column:
@@ -82,7 +89,7 @@ def older(width: int, settings: Settings) -> Column:
 
 def everyone(rows: DataFrame, hours: DataFrame, features: Sequence[Feature], settings: Settings) -> DataFrame:
     """One row: for each of `hours` (ascending) the count over all items that each share is of, by the share's name."""
-    shares = [f for f in features if f.operation == "share"]
+    shares = shares_of(features)
     wanted = reduce(Column.__or__, (kinds(f.of, settings) for f in shares))
     small = rows.where(wanted).groupBy("cell", "behaviour").agg(F.sum("events").alias("events"))
     before = hours.distinct().join(F.broadcast(small), F.col("cell") < F.col("hour"), "left")

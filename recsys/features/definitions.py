@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from recsys import tables
 from recsys.config import FeatureSettings, ItemFeature, Settings, UserFeature
@@ -207,6 +207,13 @@ def profiles_table(settings: FeatureSettings) -> tables.Table:
     return tables.USER_PROFILES.extended(texts + columns(profile_features_of(settings)))
 
 
+def item_rows(features: tuple[Feature, ...]) -> tables.Table:
+    """The rows of `item_features` as they are computed and read: without their version, with these features."""
+    table = tables.ITEM_FEATURES
+    unversioned = tuple(column for column in table.columns if column not in tables.COMMIT)
+    return replace(table, columns=unversioned + columns(features))
+
+
 def item_features_table(settings: FeatureSettings) -> tables.Table:
-    """`item_features` with a column for each feature of items."""
-    return tables.ITEM_FEATURES.extended(columns(item_features_of(settings)))
+    """`item_rows` of all features of items. `recsys.features.stored` has what is kept of them."""
+    return item_rows(item_features_of(settings))

@@ -15,6 +15,7 @@ from recsys.tables import SKETCH_ERROR
 SHARE_PRIOR = (0.5, 50.0)  # behaviours of an item and of all: an item without any is likely when all have few
 ACTIVE = "7d"  # an item without an event in this window before the hour has the features' defaults
 DISTINCT = "distinct_users"
+SHARE = "share"
 What = tuple[str, Type, Default, str]  # unit, type, value without behaviour, meaning
 
 
@@ -83,7 +84,7 @@ WHATS: dict[str, Callable[[ItemFeature, str], What]] = {
     "sum": _sum,
     "rate": _rate,
     "trend": _trend,
-    "share": _share,
+    SHARE: _share,
     "decayed_count": _decayed,
     DISTINCT: _distinct,
 }
@@ -99,6 +100,11 @@ def cell(features: Sequence[Feature]) -> int:
     """Width of the cells that all windows are made of, in microseconds: an hour, or less if a window asks for it."""
     windows = [microseconds(w) for f in features if f.operation in (*WHATS, "count") for w in _windows(f)]
     return gcd(HOUR, *windows)
+
+
+def shares_of(features: Sequence[Feature]) -> tuple[Feature, ...]:
+    """Those that compare an item with all items, and so change in all rows with any event."""
+    return tuple(f for f in features if f.operation == SHARE)
 
 
 def lifelong(features: Sequence[Feature]) -> bool:

@@ -11,7 +11,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from recsys.config import Settings
-from recsys.features.backfill import wanted
+from recsys.features.covered import wanted
 from recsys.features.definitions import (
     item_features_of,
     names,
@@ -22,6 +22,7 @@ from recsys.features.feature import Feature, Scalar
 from recsys.features.snapshots import history
 from recsys.features.spark import item_features
 from recsys.features.state import user_profiles
+from recsys.features.stored import stored_item_features
 from recsys.io import View, Warehouse
 from recsys.tables import EVENTS, ITEM_FEATURES, ITEMS, PARITY
 
@@ -59,7 +60,7 @@ def compare(warehouse: Warehouse, settings: Settings, day: date) -> list[Compare
     """
     view = warehouse.view()
     found = list(_profiles(view, settings, day))
-    if view.has(ITEM_FEATURES) and not wanted(warehouse, settings, [day]):
+    if view.has(ITEM_FEATURES) and not wanted(view, settings.features, [day]):
         found += _items(view, settings, day)
     return found
 
@@ -93,7 +94,7 @@ def _items(view: View, settings: Settings, day: date) -> Iterator[Compared]:
     declared = item_features_of(settings.features)
     past = history(view.read(EVENTS), min(hours), max(hours), declared)
     anew = item_features(past, view.read(ITEMS), frame, settings)
-    stored = view.read(ITEM_FEATURES).where(F.col("day") == F.lit(day)).where(F.col("hour").isin(hours))
+    stored = stored_item_features(view, settings.features, day, day).where(F.col("hour").isin(hours))
     both = _joined(stored, anew, ["item_id", "hour"], declared, F.lit(0))
     yield from _counted(both, ITEM_FEATURES.name, declared)
 

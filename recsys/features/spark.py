@@ -5,7 +5,7 @@ Shape letters: R rows of an Arrow batch, H hours, I items of a slice, T tiles, P
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import datetime
 from functools import partial
 
@@ -19,16 +19,15 @@ from recsys.config import FeatureSettings, Settings
 from recsys.days import micros
 from recsys.errors import NoDataError
 from recsys.features import cells as cells_
-from recsys.features.definitions import columns, item_features_of, item_features_table
+from recsys.features.definitions import item_features_of, item_rows
 from recsys.features.feature import Feature
 from recsys.features.history import F64, I64, Points
 from recsys.features.item import ItemSnapshot, from_table
-from recsys.features.item_feature import DISTINCT, lifelong, reach
+from recsys.features.item_feature import DISTINCT, lifelong, reach, shares_of
 from recsys.features.listed import PRICES, described, priced
 from recsys.features.tiles import Tiles, present
 from recsys.features.tiles import item_features as compute_item_features
 from recsys.features.windows import Bool, first_after
-from recsys.tables import ITEM_FEATURES
 
 POINTS = 100_000  # (item, hour) pairs computed at once, which bounds a worker's memory
 UTC_US = pa.timestamp("us", tz="UTC")
@@ -36,15 +35,23 @@ Batches = Iterator[pa.RecordBatch]
 
 
 def item_features(
-    history: DataFrame, items: DataFrame, hours: DataFrame, settings: Settings, whole_catalogue: bool = False
+    history: DataFrame,
+    items: DataFrame,
+    hours: DataFrame,
+    settings: Settings,
+    whole_catalogue: bool = False,
+    features: tuple[Feature, ...] = (),
+    only: DataFrame | None = None,
 ) -> DataFrame:
-    """The rows of item_features_table for each item and each of `hours` (column `hour`, whole hours).
+    """The rows of definitions.item_rows for each item and each of `hours` (column `hour`, whole hours).
 
-    `history` is `events` or `item_tiles` (partial rows are summed), `items` the catalogue. A pair gets a row if the
-    item has an event in the longest window before the hour or, with `whole_catalogue`, is in the catalogue at the hour.
+    `history` is `events` or `item_tiles` (partial rows are summed), `items` the catalogue; `features` default to all of
+    the settings. A pair gets a row if the item has an event in the longest window before the hour or, with
+    `whole_catalogue`, is in the catalogue at the hour. With `only` (columns item_id, day), hours whose column `whole`
+    is false are computed of its items alone, on its UTC days.
     A worker holds its items' cells from that window before the first hour to the last, and POINTS results.
     """
-    features = item_features_of(settings.features)
+    features = features or item_features_of(settings.features)
     rows = cells_.cells(history, features)
     asked = F.broadcast(hours.agg(F.array_sort(F.collect_set("hour")).alias("hours")))
     near = F.when(cells_.inside(F.array_min("hours"), reach(features)), F.struct("cell", "behaviour", *cells_.SUMS))
@@ -56,45 +63,46 @@ def item_features(
         .groupBy("item_id")
         .agg(F.date_trunc("hour", F.min("cell")).alias("first"), F.concat(*lists).alias("tiles"))
     )
-    spans = (
-        priced(items)
-        .groupBy("item_id")
-        .agg(F.array_sort(F.collect_list(F.struct("valid_from", "valid_to", *PRICES))).alias("spans"))
-    )
-    everyone = F.broadcast(cells_.everyone(rows, hours, features, settings))
-    joined = tiles.join(spans, "item_id", "full_outer").crossJoin(asked).crossJoin(everyone)
+    joined = tiles.join(_spans(items), "item_id", "full_outer").crossJoin(asked)
+    joined = joined if only is None else _narrowed(joined, hours, only)
+    if shares_of(features):
+        joined = joined.crossJoin(F.broadcast(cells_.everyone(rows, hours, features, settings)))
     task = partial(_item_rows, settings, features, whole_catalogue)
     computed = tuple(f for f in features if f.operation != DISTINCT)
-    table = item_features_table(settings.features)
-    found = joined.mapInArrow(task, ITEM_FEATURES.extended(columns(computed)).ddl)
+    found = joined.mapInArrow(task, item_rows(computed).ddl)
     if computed == features:
         return found
     users = cells_.distinct_users(rows, asked, features, settings).withColumn("counted", F.lit(True))
     lacking = [f.name for f in features if f not in computed]
     counts = {name: F.when(F.col("counted").isNull(), 0).otherwise(F.col(name)) for name in lacking}
-    return found.join(users, ["item_id", "hour"], "left").withColumns(counts).select(*table.names)
+    return found.join(users, ["item_id", "hour"], "left").withColumns(counts).select(*item_rows(features).names)
+
+
+def _spans(items: DataFrame) -> DataFrame:
+    span = F.struct("valid_from", "valid_to", *PRICES)
+    return priced(items).groupBy("item_id").agg(F.array_sort(F.collect_list(span)).alias("spans"))
+
+
+def _narrowed(joined: DataFrame, hours: DataFrame, only: DataFrame) -> DataFrame:
+    """Each item with its own `hours`; items without any are left out."""
+    whole = hours.agg(F.collect_set(F.when(F.col("whole"), F.col("hour"))).alias("whole"))
+    days = only.groupBy("item_id").agg(F.collect_set("day").alias("days"))
+    own = joined.join(days, "item_id", "left").crossJoin(F.broadcast(whole))
+    mine = F.coalesce("days", F.array().cast("array<date>"))
+    wanted = F.filter("hours", lambda h: F.array_contains("whole", h) | F.array_contains(mine, F.to_date(h)))
+    return own.withColumn("hours", wanted).where(F.size("hours") > 0).drop("days", "whole")
 
 
 def _item_rows(settings: Settings, features: tuple[Feature, ...], whole: bool, batches: Batches) -> Batches:
     for batch in batches:
-        if not batch.num_rows or batch.column("hours")[0].as_py() is None:
-            continue
-        hours = _micros(batch.column("hours").slice(0, 1).flatten())
-        every = batch.column("everyone").slice(0, 1).flatten()
-        shares = [f.name for f in features if f.operation == "share"]
-        everyone = {name: every.field(name).to_numpy(zero_copy_only=False) for name in shares}
-        step = max(1, POINTS // max(1, len(hours)))
+        _, offsets = _flat(batch.column("hours"))
+        step = max(1, POINTS // max(1, int(np.diff(offsets).max(initial=0))))
         for low in range(0, batch.num_rows, step):
-            yield _item_slice(batch.slice(low, step), hours, everyone, settings, features, whole)
+            yield _item_slice(batch.slice(low, step), settings, features, whole)
 
 
 def _item_slice(
-    batch: pa.RecordBatch,
-    hours: I64,
-    everyone: Mapping[str, I64],
-    settings: Settings,
-    features: tuple[Feature, ...],
-    whole: bool,
+    batch: pa.RecordBatch, settings: Settings, features: tuple[Feature, ...], whole: bool
 ) -> pa.RecordBatch:
     behaviours = tuple(settings.behaviours)
     cells, offsets = _flat(batch.column("tiles"))
@@ -108,9 +116,9 @@ def _item_slice(
         pieces=pieces,
         revenue=revenue,
     )
-    each = np.repeat(np.arange(batch.num_rows), len(hours))
-    at = np.tile(hours, batch.num_rows)
-    of_all = {name: np.tile(counts, batch.num_rows) for name, counts in everyone.items()}
+    hours, asked = _flat(batch.column("hours"))
+    each, at = np.repeat(np.arange(batch.num_rows), np.diff(asked)), _micros(hours)
+    of_all = _of_all(batch, at, features)
     prices, listed = _listed(batch, each, at)
     first = batch.column("first").cast(pa.int64()).fill_null(np.iinfo(np.int64).max)
     points = Points(start=offsets[:-1][each], end=offsets[1:][each], at=at)
@@ -123,8 +131,18 @@ def _item_slice(
     arrays = [pa.array(column[keep], from_pandas=True) for column in values.values()]
     return pa.RecordBatch.from_arrays(
         [batch.column("item_id").take(pa.array(each[keep])), moments, moments.cast(pa.date32()), *arrays],
-        names=[*ITEM_FEATURES.names, *values],
+        names=[*item_rows(()).names, *values],
     )
+
+
+def _of_all(batch: pa.RecordBatch, at: I64, features: tuple[Feature, ...]) -> dict[str, I64]:
+    """The counts over all items at the hours `at` [P], by the share's name. They are the same in each row."""
+    shares = shares_of(features)
+    if not shares or not len(at):
+        return {f.name: np.zeros(len(at), dtype=np.int64) for f in shares}
+    every = batch.column("everyone").slice(0, 1).flatten()
+    place = np.searchsorted(_micros(every.field("hour")), at)
+    return {f.name: every.field(f.name).to_numpy(zero_copy_only=False)[place] for f in shares}
 
 
 def _listed(batch: pa.RecordBatch, each: I64, at: I64) -> tuple[dict[str, F64], Bool]:
@@ -141,7 +159,7 @@ def _listed(batch: pa.RecordBatch, each: I64, at: I64) -> tuple[dict[str, F64], 
     return {name: np.where(listed, values, np.nan) for name, values in prices.items()}, listed
 
 
-def _flat(lists: pa.ListArray) -> tuple[pa.StructArray, I64]:
+def _flat(lists: pa.ListArray) -> tuple[pa.Array, I64]:
     lengths = pc.list_value_length(lists).fill_null(0).to_numpy(zero_copy_only=False)
     return lists.flatten(), np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
 

@@ -16,7 +16,7 @@ from recsys.days import SECOND, microseconds
 from recsys.features.definitions import CTR_PRIOR
 from recsys.features.feature import Feature
 from recsys.features.history import F64, I8, I64, Points
-from recsys.features.item_feature import ACTIVE, DISTINCT, SHARE_PRIOR
+from recsys.features.item_feature import ACTIVE, DISTINCT, SHARE, SHARE_PRIOR
 from recsys.features.user import ratio, trend
 from recsys.features.windows import Bool, Selection, first_after, reduce_ranges, select, spread
 from recsys.item_declaration import ENGAGED, EVENT, HOUR
@@ -106,14 +106,17 @@ def _rows(t: Tiles, behaviours: Sequence[str], engaged: Sequence[str]) -> dict[s
     return rows | {ENGAGED: select(np.isin(t.behaviour, kinds)), EVENT: select(np.ones(len(t.tile), dtype=np.bool_))}
 
 
-def share(own: I64, total: I64) -> F64:
-    """[P] logarithm of an item's smoothed share: busy and quiet hours become comparable."""
-    return np.log((own + SHARE_PRIOR[0]) / (total + SHARE_PRIOR[1]))
+def share(own: I64, everyone: I64, active: I64) -> F64:
+    """[P] logarithm of an item's smoothed share: busy and quiet hours become comparable.
+
+    `own` and `everyone` count the item's and all items' behaviours in the window, `active` the item's events in ACTIVE;
+    without any the share is unknown.
+    """
+    return np.where(active > 0, np.log((own + SHARE_PRIOR[0]) / (everyone + SHARE_PRIOR[1])), np.nan)
 
 
 def _share(frame: Frame, f: Feature) -> F64:
-    shares = share(frame.count(f.of, f.window), frame.everyone[f.name])
-    return np.where(frame.count(EVENT, ACTIVE) > 0, shares, np.nan)
+    return share(frame.count(f.of, f.window), frame.everyone[f.name], frame.count(EVENT, ACTIVE))
 
 
 def _rate(frame: Frame, above: str, below: str, prior: tuple[float, float], window: str) -> F64:
@@ -148,7 +151,7 @@ OPERATIONS: dict[str, Callable[[Frame, Feature], npt.NDArray[Any]]] = {
     "sum": _sum,
     "rate": lambda frame, f: _rate(frame, f.of, f.per, f.prior or (0.0, 0.0), f.window),
     "trend": _trend,
-    "share": _share,
+    SHARE: _share,
     "decayed_count": _decayed,
     "revenue": lambda frame, f: frame.total("purchase", f.window, frame.t.revenue),
     "ctr": lambda frame, f: _rate(frame, "click", "impression", CTR_PRIOR, f.window),

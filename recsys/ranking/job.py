@@ -20,6 +20,7 @@ from recsys.days import days_of
 from recsys.encoder.job import Step
 from recsys.errors import NoDataError
 from recsys.features.backfill import backfill
+from recsys.features.stored import stored_item_features
 from recsys.io import View, Warehouse
 from recsys.past import view_of
 from recsys.ranking.pinned import Pinned, PinnedStep, fingerprint, folder_hash, rests_on
@@ -65,7 +66,7 @@ def write_examples(
         view = warehouse.view()
     started = datetime.now(timezone.utc)
     events, items = view.read(EVENTS), view.read(ITEMS)
-    features = view.read(ITEM_FEATURES).where(F.col("day").between(F.lit(first.date()), F.lit(last.date())))
+    features = stored_item_features(view, settings.features, first.date(), last.date())
     share = request_share(events, settings, first, last)
     parts = [
         build_examples(events, features, items, str(step.start), settings, step.since, step.until, last, share)

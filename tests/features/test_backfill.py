@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from random import Random
@@ -10,14 +11,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from recsys.config import FeatureSettings, ItemFeature, Settings
-from recsys.features.definitions import ITEM_FEATURES
-from recsys.features.item_feature import of_item
-from recsys.tables import BATCHES
+from recsys.features.definitions import ITEM_FEATURES, item_features_table
 from recsys.tables import ITEM_FEATURES as TABLE
 from tests.features import oracle
 from tests.features.item_oracle import crowd_of, declared, name_of, there
 from tests.features.oracle import NAMES, Event, S
-from tests.features.shop import append_events, micros, moment, write_items
+from tests.features.shop import append_events, micros, write_items
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -84,18 +83,30 @@ def run(
     return done
 
 
-def rows(warehouse: Warehouse) -> dict[tuple[str, int], dict[str, Any]]:
-    table: list[dict[str, Any]] = warehouse.view().read(TABLE).toArrow().to_pylist()
+def rows(warehouse: Warehouse, settings: Settings = SETTINGS) -> dict[tuple[str, int], dict[str, Any]]:
+    from recsys.features.stored import stored_item_features
+
+    frame = stored_item_features(warehouse.view(), settings.features, FIRST, FIRST + timedelta(days=99))
+    assert tuple(frame.columns) == item_features_table(settings.features).names
+    table: list[dict[str, Any]] = frame.toArrow().to_pylist()
     found = {(row["item_id"], micros(row["hour"])): row for row in table}
     assert len(found) == len(table)
     return found
 
 
-def check(warehouse: Warehouse, events: Sequence[Event], covered: Sequence[int]) -> None:
+def written(warehouse: Warehouse) -> dict[int, dict[int, set[str]]]:
+    """The items that each batch wrote into each day after FIRST, as far as their rows are in the table, seen or not."""
+    table = warehouse.spark.read.format("delta").load(warehouse.path(TABLE))
+    found: dict[int, dict[int, set[str]]] = {}
+    for row in table.select("day", "batch", "item_id").distinct().collect():
+        found.setdefault((row["day"] - FIRST).days, {}).setdefault(row["batch"], set()).add(row["item_id"])
+    return found
+
+
+def check(found: dict[tuple[str, int], dict[str, Any]], events: Sequence[Event], covered: Sequence[int]) -> None:
     """Every (item, hour) of the days `covered` after FIRST equals the oracle; NULL and 0 are told apart."""
-    found = rows(warehouse)
     wanted = {}
-    for item, price in PRICES.items():
+    for item, price in {**PRICES, "new": None}.items():
         for hour in (START + day * DAY + hour * HOUR for day in covered for hour in range(24)):
             values = oracle.item_values(events, item, hour, price)
             if values["item_event_count_7d"]:
@@ -107,40 +118,66 @@ def check(warehouse: Warehouse, events: Sequence[Event], covered: Sequence[int])
             assert oracle.agree(found[key][feature.name], values[feature.name]), (key, feature.name)
 
 
-def test_all_days_equal_the_oracle_and_are_not_computed_twice(warehouse: Warehouse) -> None:
-    events = log(1, -9, 3)
-    append_events(warehouse, events, 0)
-    assert run(warehouse, days(3)) == [[0, 1], [2]]
-    check(warehouse, events, range(3))
-    assert run(warehouse, days(3)) == []
+def test_a_chunk_has_few_whole_days_and_spans_few(spark: SparkSession) -> None:
+    from recsys.features.backfill import chunks
+    from recsys.features.covered import Day
+
+    came = spark.range(0)
+
+    def cut(numbers: Sequence[int], patched: Sequence[int] = ()) -> list[list[int]]:
+        one = Day(day=FIRST, begin=FIRST, events=1, older=0, base=0)
+        given = [replace(one, day=FIRST + timedelta(days=n), came=came if n in patched else None) for n in numbers]
+        return [[(one.day - FIRST).days for one in chunk] for chunk in chunks(given)]
+
+    assert cut([]) == []
+    assert cut([0, 1, 2, 3, 9]) == [[0, 1], [2, 3], [9]]
+    assert cut(range(9), range(7)) == [[*range(9)]]  # a week to patch, and two new days
+    assert cut([0, 1, 2, 9, 10], [0, 1, 2]) == [[0, 1, 2, 9], [10]]
+    assert cut(range(30), range(30)) == [[*range(low, low + 10)] for low in (0, 10, 20)]
+    assert cut([0, 10], [0, 10]) == [[0], [10]]
 
 
-def test_late_events_make_the_days_that_they_reach_wanted_again(warehouse: Warehouse) -> None:
-    events = log(2, -3, 12)
+def test_what_comes_late_and_what_a_killed_run_left_give_what_one_run_gives(
+    warehouse: Warehouse, spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from recsys.io import Warehouse as Class
+
+    every, events = set(PRICES), [*log(4, -9, 3), event("a0", START - 40 * DAY)]
     append_events(warehouse, events, 0)
-    asked = [days(11)[n] for n in (1, 2, 9, 10)]
-    assert run(warehouse, asked) == [[1, 2], [9, 10]]
-    late = [event("late", START + 2 * DAY + 5, "ü", "cart")]
+    assert run(warehouse, days(3), stop_after=1) == [[0, 1]]
+    late = [event("late", START + 5, "b", "view"), event("n", START + 7, "new"), event("s", START + 8, None, "search")]
     append_events(warehouse, late, 1)
-    assert run(warehouse, asked) == [[2, 9]]  # windows reach back 7 days
-    check(warehouse, events + late, [1, 2, 9, 10])
 
+    def killed(*args: object) -> None:
+        raise KeyError("killed")
 
-def test_an_older_first_event_changes_ages_beyond_the_windows(warehouse: Warehouse) -> None:
-    recent = [event("a1", START + 5), event("b1", START - 20 * DAY, "b"), event("b2", START, "b")]
-    append_events(warehouse, recent, 0)
-    assert run(warehouse, days(1)) == [[0]]
-    more = [event("b3", START - 19 * DAY, "b"), event("none", START - 40 * DAY, None)]
-    append_events(warehouse, more, 1)
-    assert run(warehouse, days(1)) == []  # too old for every window, and no item's first event
-    first = [event("a2", START - 30 * DAY)]
-    append_events(warehouse, first, 2)
-    assert run(warehouse, days(1)) == [[0]]
-    check(warehouse, recent + more + first, [0])
+    with monkeypatch.context() as patch:  # both tables are written, the row in `batches` is not
+        patch.setattr(Class, "finish", killed)
+        with pytest.raises(KeyError, match="killed"):
+            run(warehouse, days(3))
+    check(rows(warehouse), events, range(2))  # the first chunk is there for readers, and nothing else
+    assert run(warehouse, days(3)[2:]) == [[2]]  # does not take what the killed run left in the days before
+    assert run(warehouse, days(3)) == [[0, 1]]
+    few = {"b", "new"}
+    assert written(warehouse) == {0: {0: every, 2: few}, 1: {0: every, 2: few}, 2: {1: {*every, "new"}}}
+    old = [event("a1", START - 20 * DAY), event("none", START - 40 * DAY, None)]
+    append_events(warehouse, old, 2)
+    assert run(warehouse, days(3)) == []  # too old for every window, and no item's first event
+    first = [event("b0", START - 30 * DAY, "b")]
+    append_events(warehouse, first, 3)
+    assert run(warehouse, days(3)) == [[0, 1, 2]]
+    assert {day: batches[3] for day, batches in written(warehouse).items()} == {day: {"a", "b"} for day in range(3)}
+    whole = Class(spark, f"{tmp_path}/whole")
+    write_items(whole, PRICES)
+    append_events(whole, late + first + events + old, 0)
+    assert run(whole, days(3)) == [[0, 1], [2]]
+    found = rows(whole)
+    check(found, late + first + events + old, range(3))
+    assert rows(warehouse) == found
 
 
 def test_days_of_other_features_are_computed_again_from_all_that_these_reach(warehouse: Warehouse) -> None:
-    from recsys.features.backfill import wanted
+    from recsys.features.covered import wanted
 
     events = [event("now", START + 5), event("b", START - 15 * DAY, "b"), event("first", START - 40 * DAY)]
     append_events(warehouse, events, 0)
@@ -149,90 +186,33 @@ def test_days_of_other_features_are_computed_again_from_all_that_these_reach(war
     assert run(warehouse, days(1), settings=OWN) == [[0]]
     hours = [(item, START + hour * HOUR) for item in "ab" for hour in range(24)]
     for feature in OWN.features.item:
-        found = {key: row[name_of(feature)] for key, row in rows(warehouse).items()}
+        found = {key: row[name_of(feature)] for key, row in rows(warehouse, OWN).items()}
         assert found == {
             (item, at): declared([e for e in events if e.item == item], at, feature, crowd_of(events))
             for item, at in hours
             if there(events, item, at, OWN.features.item)
         }
     append_events(warehouse, [event("older", START - 300 * DAY, "b", "view")], 1)
-    assert [one.events for one in wanted(warehouse, OWN, days(1))] == [4]
-
-
-def test_a_day_rests_on_the_events_that_its_windows_reach(spark: SparkSession) -> None:
-    from recsys.features.backfill import digests
-    from recsys.tables import ITEMS
-
-    declared_, items = [of_item(LATELY)], spark.createDataFrame([], ITEMS.ddl)
-    old = event("first", START - 40 * DAY)
-
-    def digest(*events: Event) -> tuple[int, int]:
-        frame = spark.createDataFrame(
-            [(e.id, e.item, moment(e.time), moment(e.time).date()) for e in (old, *events)],
-            "event_id string, item_id string, event_time timestamp, event_date date",
-        )
-        (day,) = digests(frame, items, days(1), declared_)
-        return day.events, day.hash
-
-    assert digest(event("near", START - 20 * DAY))[0] == 1
-    assert digest(event("far", START - 20 * DAY - 1)) == digest()
-
-
-def test_the_order_of_arrival_does_not_matter(warehouse: Warehouse, spark: SparkSession, tmp_path: Path) -> None:
-    from recsys.io import Warehouse as Other
-
-    events = log(3, -8, 2, size=30)
-    for batch, part in enumerate((events[15:], events[:15])):
-        append_events(warehouse, part, batch)
-        run(warehouse, days(2))
-    whole = Other(spark, f"{tmp_path}/whole")
-    write_items(whole, PRICES)
-    append_events(whole, events, 0)
-    run(whole, days(2))
-    assert rows(warehouse) == rows(whole)
-
-
-def test_a_killed_run_goes_on_where_it_stopped(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
-    from recsys.io import Warehouse as Class
-
-    events = log(4, -2, 5)
-    append_events(warehouse, events, 0)
-    assert run(warehouse, days(5), stop_after=1) == [[0, 1]]
-    check(warehouse, events, range(2))  # the first chunk is there for readers
-
-    def killed(*args: object) -> None:
-        raise KeyError("killed")
-
-    with monkeypatch.context() as patch:  # the second chunk's tables are written, its row in `batches` is not
-        patch.setattr(Class, "finish", killed)
-        with pytest.raises(KeyError, match="killed"):
-            run(warehouse, days(5))
-    check(warehouse, events, range(2))
-    assert run(warehouse, days(5)) == [[2, 3], [4]]
-    check(warehouse, events, range(5))
-    batches = warehouse.view().read(BATCHES).where("query = 'backfill'").orderBy("batch").collect()
-    assert [row["batch"] for row in batches] == [0, 1, 2]
+    found_again = wanted(warehouse.view(), OWN.features, days(1))
+    assert [(one.events, one.before is not None) for one in found_again] == [(4, True)]
+    assert run(warehouse, days(1), settings=OWN) == [[0]]
+    assert written(warehouse) == {0: {1: {"a", "b"}, 2: {"b"}}}
+    assert {row[name_of(EVER)] for (item, _), row in rows(warehouse, OWN).items() if item == "b"} == {2}
 
 
 def test_a_price_that_becomes_known_makes_the_days_from_then_on_wanted_again(warehouse: Warehouse) -> None:
-    from recsys.features.backfill import wanted
+    from recsys.features.covered import wanted
 
-    append_events(warehouse, log(3, 0, 6), 0)
-    run(warehouse, days(6))
-    assert wanted(warehouse, SETTINGS, days(6)) == []
-    write_items(warehouse, PRICES, since=START + 4 * DAY, batch=1)
-    assert [(one.day - FIRST).days for one in wanted(warehouse, SETTINGS, days(6))] == list(
-        range(6)
-    )  # gone from the days before
-    run(warehouse, days(6))
-    write_items(warehouse, {**PRICES, "a": 1}, since=START + 4 * DAY, batch=2)
-    assert [(one.day - FIRST).days for one in wanted(warehouse, SETTINGS, days(6))] == [4, 5]
+    def asked() -> list[int]:
+        return [(one.day - FIRST).days for one in wanted(warehouse.view(), SETTINGS.features, days(2))]
 
-
-def test_days_with_nothing_to_compute_are_not_wanted(warehouse: Warehouse) -> None:
-    from recsys.features.backfill import wanted
-
-    append_events(warehouse, [event("one", START + 5)], 0)
-    found = wanted(warehouse, SETTINGS, [FIRST - timedelta(days=1), *days(12)])
-    # The last window that holds the event ends on the 7th day after it.
-    assert [(one.day, one.events) for one in found] == [(day, 1) for day in days(8)]
+    append_events(warehouse, log(3, 0, 2), 0)
+    run(warehouse, days(2))
+    assert asked() == []
+    write_items(warehouse, PRICES, since=START + DAY, batch=1)
+    assert asked() == [0, 1]  # gone from the days before
+    run(warehouse, days(2))
+    assert written(warehouse) == {0: {1: set(PRICES)}, 1: {1: set(PRICES)}}  # the former rows are gone
+    assert {row["item_price_minor"] for (_, hour), row in rows(warehouse).items() if hour < START + DAY} == {None}
+    write_items(warehouse, {**PRICES, "a": 1}, since=START + DAY, batch=2)
+    assert asked() == [1]
