@@ -46,7 +46,7 @@ UP_TO_FEATURES: dict[str, tuple[Read, tuple[str, ...]]] = {  # what is compared,
     "item_tiles": (lambda view: view.total(ITEM_TILES, SUMS), ()),
     "items": (lambda view: view.read(ITEMS), ()),  # the first catalogue's spans begin at launches, not at the run
     "user_profiles": (lambda view: view.latest(USER_PROFILES), VERSION),
-    "item_features": (lambda view: view.read(ITEM_FEATURES), ()),
+    "item_features": (lambda view: view.latest(ITEM_FEATURES), VERSION),
 }
 
 
