@@ -22,6 +22,7 @@ from recsys.events.source import CORRUPT, FILE
 from recsys.pseudonyms import pseudonymiser
 
 Tally = dict[tuple[int, int], int]
+MADE = ("user_id", "session_id", "query", "own_id", "line")  # what of a row is made in Python
 
 
 class RowTally(AccumulatorParam[Tally]):
@@ -54,12 +55,12 @@ def identified(rows: DataFrame, mapping: Mapping, key_file: str, tally: Accumula
 
     `rows` is the output of `parse.typed`. The raw ids do not outlive this function.
     """
-    person = arrow_udf(_pseudonyms(key_file), "string")
-    counted = arrow_udf(_counted_pseudonyms(key_file, tally), "string")
-    rows = rows.withColumns({"user_id": counted("user_id"), "session_id": person("session_id")})
-    if mapping.query:
-        rows = rows.withColumn("query", arrow_udf(normalised, "string")("query"))
     bad = F.size("reasons") > 0
+    # One function, as each takes its rows through a process of its own, with a copy of all their columns.
+    done = arrow_udf(_in_python(mapping, key_file, tally), ", ".join(f"{name} string" for name in MADE))
+    lines = F.when(bad, F.col(f"src_{CORRUPT}"))
+    rows = rows.withColumn("_made", done("user_id", "session_id", "query", bad, F.unix_micros("ingest_time"), lines))
+    rows = rows.withColumns({name: F.col(f"_made.{name}") for name in ("user_id", "session_id", "query")})
     digest = _digest(mapping)
     if mapping.id.equal_rows == "repetition":
         nth = arrow_udf(_occurrence, "int")(digest, F.col(FILE), F.col(ORDINAL))
@@ -68,13 +69,10 @@ def identified(rows: DataFrame, mapping: Mapping, key_file: str, tally: Accumula
     if mapping.expand and not mapping.request:
         listed = F.size(elements(F.col(f"src_{mapping.expand.column}"), mapping.expand)) > 0
         rows = rows.withColumn("request_id", F.when(listed, digest))
-    # An unusable row must not be dropped as somebody's duplicate, so it gets an id of its own, the same on a retry.
-    own = arrow_udf(_own_ids, "string")(bad, F.unix_micros("ingest_time"))
-    rows = rows.withColumn("event_id", F.when(bad, own).otherwise(place))
+    rows = rows.withColumn("event_id", F.when(bad, F.col("_made.own_id")).otherwise(place))
     # The others' JSON is never made.
-    unusable = (F.when(bad, column) for column in (_raw_json(mapping), F.col(f"src_{CORRUPT}")))
-    masked = arrow_udf(_mask(mapping, key_file), "string")(*unusable)
-    rows = rows.withColumn("raw", masked).withColumn("origin", F.lit(mapping.name))
+    raw = F.when(bad, F.coalesce("_made.line", _raw_json(mapping)))
+    rows = rows.withColumn("raw", raw).withColumn("origin", F.lit(mapping.name))
     return rows.select(*(name for name in rows.columns if not name.startswith(("src_", "_"))))
 
 
@@ -111,26 +109,24 @@ def normalised_case(text: pa.Array) -> pa.Array:
     return pa.array(clean, pa.string()).take(encoded.indices)
 
 
-def _pseudonyms(key_file: str):  # type: ignore[no-untyped-def]  # noqa: ANN202  (Spark reads the inner hints)
-    def hashed(ids: Iterator[pa.Array]) -> Iterator[pa.Array]:
-        for chunk in ids:
-            yield _hash_array(chunk, key_file)
+def _in_python(  # type: ignore[no-untyped-def]  # noqa: ANN202  (Spark reads the inner hints)
+    mapping: Mapping, key_file: str, tally: Accumulator[Tally]
+):
+    """A function of (user id, session id, query, whether the row is unusable, batch time, unreadable line) to MADE."""
+    hidden = _hidden_line(mapping, key_file)
 
-    return hashed
+    def done(chunks: Iterator[tuple[pa.Array, pa.Array, pa.Array, pa.Array, pa.Array, pa.Array]]) -> Iterator[pa.Array]:
+        task, rows = TaskContext.get(), 0
+        partition, batch = (task.partitionId(), task.getLocalProperty("streaming.sql.batchId")) if task else (0, None)
+        for users, sessions, queries, bad, micros, lines in chunks:
+            persons = (_hash_array(ids, key_file) for ids in (users, sessions))
+            own = own_ids(bad, micros, partition, rows)
+            yield pa.StructArray.from_arrays([*persons, normalised(queries), own, hidden(lines)], names=list(MADE))
+            rows += len(users)
+        if batch is not None:
+            tally.add({(int(batch), partition): rows})
 
-
-def _counted_pseudonyms(key_file: str, tally: Accumulator[Tally]):  # type: ignore[no-untyped-def]  # noqa: ANN202
-    def hashed(ids: Iterator[pa.Array]) -> Iterator[pa.Array]:
-        rows = 0
-        for chunk in ids:
-            rows += len(chunk)
-            yield _hash_array(chunk, key_file)
-        task = TaskContext.get()
-        batch = task.getLocalProperty("streaming.sql.batchId") if task else None
-        if task and batch is not None:
-            tally.add({(int(batch), task.partitionId()): rows})
-
-    return hashed
+    return done
 
 
 def _hash_array(ids: pa.Array, key_file: str) -> pa.Array:
@@ -140,8 +136,8 @@ def _hash_array(ids: pa.Array, key_file: str) -> pa.Array:
     return names.take(encoded.indices)
 
 
-def _mask(mapping: Mapping, key_file: str):  # type: ignore[no-untyped-def]  # noqa: ANN202
-    """A function that picks the row's JSON, or the unreadable line with what names a person replaced; else NULL."""
+def _hidden_line(mapping: Mapping, key_file: str) -> Callable[[pa.Array], pa.Array]:
+    """A function that replaces what names a person in unreadable lines; NULL stays NULL."""
     json_lines = mapping.format.type == "json"
 
     def hidden(line: str) -> str:
@@ -149,11 +145,10 @@ def _mask(mapping: Mapping, key_file: str):  # type: ignore[no-untyped-def]  # n
         known = hide(line, mapping.persons(), hashed) if json_lines else None
         return f"{len(line)} characters, {hashed(line)}" if known is None else known
 
-    def masked(rows: pa.Array, lines: pa.Array) -> pa.Array:
+    def masked(lines: pa.Array) -> pa.Array:
         if lines.null_count == len(lines):
-            return rows
-        pairs = zip(rows.to_pylist(), lines.to_pylist(), strict=True)
-        return pa.array([row if line is None else hidden(line) for row, line in pairs], pa.string())
+            return lines
+        return pa.array([None if line is None else hidden(line) for line in lines.to_pylist()], pa.string())
 
     return masked
 
@@ -183,16 +178,15 @@ def _hidden(found: re.Match[str], hashed: Callable[[str], str]) -> str:
     return f"{before}{quote}{hashed(value)}{end or ''}" if value else str(found[0])
 
 
-def _own_ids(rows: Iterator[tuple[pa.Array, pa.Array]]) -> Iterator[pa.Array]:
-    """An id for each bad row: batch time, partition, place in the partition. Others get NULL."""
-    task = TaskContext.get()
-    partition, place = (task.partitionId() if task else 0), 0
-    for bad, micros in rows:
-        out: list[str | None] = [None] * len(bad)
-        for row in np.flatnonzero(bad.to_numpy(zero_copy_only=False)):
-            out[row] = f"rejected/{micros[row].as_py()}/{partition}/{place + row + 1}"
-        place += len(bad)
-        yield pa.array(out, pa.string())
+def own_ids(bad: pa.Array, micros: pa.Array, partition: int, before: int) -> pa.Array:
+    """An id for each bad row: batch time, partition, place in the partition (`before` rows came earlier); else NULL.
+
+    An unusable row must not be dropped as somebody's duplicate, and a retry must give it the same id.
+    """
+    out: list[str | None] = [None] * len(bad)
+    for row in np.flatnonzero(bad.to_numpy(zero_copy_only=False)):
+        out[row] = f"rejected/{micros[row].as_py()}/{partition}/{before + row + 1}"
+    return pa.array(out, pa.string())
 
 
 def _occurrence(digests: Iterator[tuple[pa.Array, pa.Array, pa.Array]]) -> Iterator[pa.Array]:

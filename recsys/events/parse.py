@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import or_
+
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
@@ -51,7 +54,7 @@ def typed(raw: DataFrame, mapping: Mapping, settings: Settings) -> DataFrame:
         _marks(numbers).alias("imputed"),
         _known_at(mapping).alias("known_at"),
         "ingest_time",
-        F.array_compact(F.array(*_reasons(mapping, settings, numbers))).alias("reasons"),
+        _present(_reasons(mapping, settings, numbers)).alias("reasons"),
         ORDINAL,
         *(F.col(f"{OWN}{n}" if n in own else n).alias(f"src_{n}") for n in [*mapping.columns(), CORRUPT]),
         FILE,
@@ -86,17 +89,31 @@ def _number(name: str, parsed: dict[str, Parsed], kind: str) -> Column:
 
 
 def _marks(parsed: dict[str, Parsed]) -> Column:
-    marks = [F.when(F.col(f"_{name}_imputed"), F.lit(name)) for name in parsed]
-    return F.array_compact(F.array(*marks or [F.lit(None).cast("string")])).cast("array<string>")
+    return _present([(name, F.col(f"_{name}_imputed")) for name in parsed])
 
 
 def _context(mapping: Mapping) -> Column:
-    pairs = [part for name, column in mapping.context.items() for part in (F.lit(name), F.col(column))]
-    whole = F.create_map(*pairs) if pairs else F.create_map().cast("map<string,string>")
-    return F.map_filter(whole, lambda _, value: value.isNotNull())
+    names = mapping.context
+    whole = F.create_map(*(part for name, column in names.items() for part in (F.lit(name), F.col(column))))
+    if not names:
+        return whole.cast("map<string,string>")
+    lacking = reduce(or_, (F.col(column).isNull() for column in names.values()))
+    return F.when(lacking, F.map_filter(whole, lambda _, value: value.isNotNull())).otherwise(whole)
 
 
-def _reasons(mapping: Mapping, settings: Settings, numbers: dict[str, Parsed]) -> list[Column]:
+def _present(marks: list[Check]) -> Column:
+    """The names of the marks that hold, in order.
+
+    Spark generates no code for the filter of a list, so rows without any, nearly all, must not come to it.
+    """
+    none = F.array().cast("array<string>")
+    if not marks:
+        return none
+    whole = F.array_compact(F.array(*(F.when(holds, F.lit(name)) for name, holds in marks)))
+    return F.when(reduce(or_, (F.coalesce(holds, F.lit(False)) for _, holds in marks)), whole).otherwise(none)
+
+
+def _reasons(mapping: Mapping, settings: Settings, numbers: dict[str, Parsed]) -> list[Check]:
     checks = [*_event_checks(mapping, settings), *_item_checks(mapping)]
     checks += [check for name, text in mapping.texts().items() for check in text_faults(name, text)]
     checks += [check for number in numbers.values() for check in number.faults]
@@ -105,7 +122,7 @@ def _reasons(mapping: Mapping, settings: Settings, numbers: dict[str, Parsed]) -
     for code, check in checks:  # two rules may give one reason
         holds = F.coalesce(check, F.lit(False))
         faults[code] = faults[code] | holds if code in faults else holds
-    return [F.when(~readable, F.lit("unreadable")), *(F.when(readable & f, F.lit(c)) for c, f in faults.items())]
+    return [("unreadable", ~readable), *((code, readable & fault) for code, fault in faults.items())]
 
 
 def _event_checks(mapping: Mapping, settings: Settings) -> list[Check]:
