@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pyspark.sql import Row, SparkSession
 
 from recsys.config import Settings, parse
-from recsys.events.identify import hide, identified, normalised, normalised_case, row_tally
+from recsys.events.identify import hide, identified, normalised, normalised_case, own_ids, row_tally
 from recsys.events.mapping import Mapping
 from recsys.events.parse import typed
 from recsys.events.source import CORRUPT, FILE
@@ -151,6 +151,12 @@ def test_lines_whose_persons_cannot_be_told_are_not_kept(line: str) -> None:
 def test_a_line_without_persons_is_kept() -> None:
     assert hide('{"item": "a", "at"', ["user"], hashed) == '{"item": "a", "at"'
     assert hide('{"user": 17, "item', ["user"], hashed) == f'{{"user": {hashed("17")}, "item'
+
+
+def test_ids_of_unusable_rows_count_on_over_the_chunks_of_a_partition() -> None:
+    bad, micros = pa.array([True, False, True]), pa.array([7, 7, 7])
+    assert own_ids(bad, micros, 2, 0).to_pylist() == ["rejected/7/2/1", None, "rejected/7/2/3"]
+    assert own_ids(bad, micros, 2, 3).to_pylist() == ["rejected/7/2/4", None, "rejected/7/2/6"]
 
 
 def test_queries_are_normalised() -> None:
