@@ -1,4 +1,4 @@
-"""The machine in words, and the memory of a process with all that it started."""
+"""The machine in words, and the memory and processor time of a process with all that it started."""
 
 from __future__ import annotations
 
@@ -39,6 +39,15 @@ def memory_mb(pid: int, proc: Path = Path("/proc")) -> float:
     """Memory of a process and its descendants, 10^6 bytes. What processes share is counted once."""
     shares = (re.search(r"^Pss:\s+(\d+) kB", _text(proc / str(p) / "smaps_rollup"), re.M) for p in family(pid, proc))
     return sum(int(found[1]) for found in shares if found) * 1024 / 1e6
+
+
+def cpu_s(pid: int, proc: Path = Path("/proc")) -> float:
+    """Seconds of processor time, user and system, of a process, its descendants, and those of them that have ended."""
+    ticks = 0
+    for p in family(pid, proc):
+        fields = _text(proc / str(p) / "stat").rpartition(")")[2].split()
+        ticks += sum(map(int, fields[11:15]))  # utime, stime, and the same of children that were waited for
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def family(pid: int, proc: Path = Path("/proc")) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +53,14 @@ class Pipeline:
         point = queries.checkpoint(self.warehouse, self.settings.checkpoints, stream.QUERY)
         state, write = stream.profiles_stream(self.warehouse, self.settings, point)
         return queries.start(state, write, name=stream.QUERY, point=point, trigger=trigger, mode="update")
+
+    def copied(self, folder: Path) -> Pipeline:
+        """The same pipeline, as far as it has come, in another folder."""
+        before = Path(self.settings.warehouse).parent
+        shutil.copytree(before, folder)
+        places = {name: f"{folder}/{name}" for name in ("warehouse", "checkpoints")}
+        settings = self.settings.model_copy(update=places)
+        return Pipeline(Warehouse(self.warehouse.spark, settings.warehouse), settings, self.mapping)
 
     def add_events(self, rows: DataFrame) -> None:
         """Append clean rows to `events`, as one commit."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks._machine import PeakMemory, described_machine, family, memory_mb
+from benchmarks._machine import PeakMemory, cpu_s, described_machine, family, memory_mb
 
 HOLD = "import sys; held = bytearray(b'x' * {size}); print('ready', flush=True); sys.stdin.read()"
 PARENT = "import subprocess, sys; subprocess.run([sys.executable, '-c', {code!r}], check=True)"
@@ -64,3 +64,13 @@ def test_a_grandchild_is_in_the_peak() -> None:
     assert now - before > 75
     assert memory.peak_mb > before + 75
     assert memory_mb(os.getpid()) < now - 75
+
+
+def test_processor_time_is_of_the_family_and_its_ended_children(tmp_path: Path) -> None:
+    ticks = os.sysconf("SC_CLK_TCK")
+    for pid, parent, times in ((10, 1, (1, 2, 4, 8)), (11, 10, (16, 0, 0, 0)), (12, 1, (999, 0, 0, 0))):
+        folder = tmp_path / str(pid)
+        folder.mkdir()
+        spent = " ".join(str(seconds * ticks) for seconds in times)
+        (folder / "stat").write_text(f"{pid} (a) b) S {parent} 1 1 0 -1 0 0 0 0 0 {spent} 20 0")
+    assert cpu_s(10, tmp_path) == 31
