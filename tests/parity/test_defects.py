@@ -142,7 +142,7 @@ CODE: dict[str, tuple[Any, str, Any]] = {
     "no user is a bot": (user_side, "is_bot", lambda h, p, s: np.zeros(len(p.at), dtype=np.bool_)),
     "an item's hour that sees itself": (item_side, "first_after", shifted(HOUR)),
     "an item's window one tile too short": (item_side, "microseconds", lambda w: length(w) - 300 * S),
-    "a share without its prior": (item_side, "share", lambda own, total: np.log((own + 1e-9) / (total + 1e-9))),
+    "a share without its prior": (item_side, "SHARE_PRIOR", (1e-9, 1e-9)),
     "an item's rate that may exceed 1": (item_side, "_rate", unbounded),
     "an item's ages counted from tiles": (item_side, "HOUR", 300 * S),
     "an item's trend unscaled": (item_side, "trend", lambda s, g, w, r: (s + 1) / (g + 1)),

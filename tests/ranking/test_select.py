@@ -138,7 +138,8 @@ def test_an_increment_keeps_the_choice_and_refuses_another() -> None:
     settings = ranker(by=["correlation"])
     start, _ = chosen(("correlation",))
     found, _ = train_selected(examples(2), settings, 1, NAMES, start)
-    assert found.shape == start.shape
+    assert found.shape.seen != start.shape.seen  # what it has learned from last
+    assert found.shape.model_copy(update={"seen": start.shape.seen}) == start.shape
     with pytest.raises(BundleError, match=r"other ranker\.selection than the settings have.*--full"):
         train_selected(examples(2), ranker(), 1, NAMES, start)
     operations = parse(RankerSettings, {"operations": [{"feature": "a", "do": ["log"]}]}, "test").operations
