@@ -26,10 +26,10 @@ from recsys.past import view_of
 from recsys.ranking.pinned import Pinned, PinnedStep, fingerprint, folder_hash, rests_on
 from recsys.ranking.spark import build_examples, request_share
 from recsys.ranking.train import Examples
-from recsys.tables import EVENTS, EXAMPLES, ITEM_FEATURES, ITEMS
+from recsys.tables import COVERAGE, EVENTS, EXAMPLES, ITEM_FEATURES, ITEMS
 
 JOB = "train_ranker"
-READ = (EVENTS, ITEM_FEATURES, ITEMS)
+READ = (EVENTS, ITEM_FEATURES, COVERAGE, ITEMS)
 # They cut users into batches, and a row's last bits depend on its batch.
 OF_SPARK = ("spark.sql.shuffle.partitions", "spark.sql.execution.arrow.maxRecordsPerBatch")
 UTC = pa.timestamp("us", tz="UTC")
