@@ -17,7 +17,7 @@ from recsys.encoder.model import Encoder
 from recsys.encoder.trained import TrainedEncoder
 from recsys.errors import NoDataError
 from recsys.features.definitions import feature_names
-from recsys.tables import EVENTS, EXAMPLES, ITEM_FEATURES, ITEMS
+from recsys.tables import COVERAGE, EVENTS, EXAMPLES, ITEM_FEATURES, ITEMS
 from tests.ranking.log import CATALOGUE, DAY, rows
 from tests.ranking.test_spark import SETTINGS
 
@@ -103,7 +103,7 @@ def test_examples_are_written_with_the_item_features_that_they_need(shop: Shop) 
     assert any(value["pair_category_share"] > 0 for value in values)  # the catalogue's categories
     assert any(np.isnan(value["pair_recency_s"]) for value in values)  # unknown stays unknown
     view = shop.warehouse.view()
-    names = (EVENTS.name, ITEMS.name, ITEM_FEATURES.name, EXAMPLES.name)
+    names = (EVENTS.name, ITEMS.name, ITEM_FEATURES.name, COVERAGE.name, EXAMPLES.name)
     assert shop.versions == {name: view.versions[name] for name in names}
 
 
