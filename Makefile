@@ -41,9 +41,11 @@ clean-demo:  ## remove what the demo made: tables, models, registry
 	rm -rf demo
 
 test: lint type  ## everything that this machine can run
-	$(PY) -m pytest -m 'not spark and not cluster' -n 2 --dist loadfile $(PYTEST_ARGS)
+	@# The cluster's part mostly waits for processes to start, so it goes beside the part without Spark.
+	@said=$$(mktemp); $(PY) -m pytest -m cluster $(PYTEST_ARGS) > $$said 2>&1 & cluster=$$!; failed=0; \
+	$(PY) -m pytest -m 'not spark and not cluster' -n 2 --dist loadfile $(PYTEST_ARGS) || failed=$$?; \
+	wait $$cluster || failed=$$?; echo "the cluster's part:"; cat $$said; rm $$said; exit $$failed
 	$(PY) -m pytest -m 'spark and not cluster' -n 2 --dist loadfile $(PYTEST_ARGS)
-	$(PY) -m pytest -m cluster $(PYTEST_ARGS)
 
 lint: install  ## ruff: rules and format
 	$(PY) -m ruff check .
