@@ -23,6 +23,7 @@ from recsys.ranking.validation import Reliability
 
 INK, QUIET, RULE = "#1c1e21", "#6a7078", "#d9dce0"
 OWN, OTHER = "#0b5fa5", "#8a6d3b"
+NAMES_APART = 11  # points between the names of two curves that end at one height
 STYLE = {
     "svg.fonttype": "none",
     "svg.hashsalt": "recsys",  # the same data gives the same file
@@ -156,12 +157,14 @@ def curves(found: Sequence[Curve]) -> str:
 
 
 def _draw_curves(axes: Axes, what: str, lines: Sequence[Curve]) -> None:
+    heights = sorted(curve.values[-1] for curve in lines)
     for number, curve in enumerate(lines):
         colour = (OWN, OTHER, QUIET)[number % 3]
         axes.plot(curve.epochs, curve.values, color=colour, marker="o", markersize=3.5, linewidth=1.6)
         if len(lines) > 1:
             end = (curve.epochs[-1], curve.values[-1])
-            axes.annotate(curve.series, end, (6, 0), textcoords="offset points", va="center", color=colour)
+            apart = NAMES_APART * (heights.index(curve.values[-1]) - (len(lines) - 1) / 2)  # where ends meet
+            axes.annotate(curve.series, end, (6, apart), textcoords="offset points", va="center", color=colour)
     axes.set_title(what)
     axes.set_xlabel("epoch")
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
