@@ -121,4 +121,4 @@ class GateSettings(Section):
     requests: int = Field(20, ge=1, description="labelled requests, fewer than which are too little to learn from")
     label_rate: float = Field(2.0, ge=1, description="largest factor between the shares of positives, then and now")
     drift: float = Field(1.0, gt=0, description="population stability index above which a feature has drifted")
-    features: float = Field(0.25, ge=0, le=1, description="share of the features that may have drifted")
+    features: float = Field(0.1, ge=0, le=1, description="share of the features that may have drifted")
