@@ -30,6 +30,7 @@ def arrived(view: View, table: Table, since: int) -> DataFrame | None:
     if commit_info(spark, path, since) is None:
         return None
     present, before = (files_of(spark, path, version) for version in (view.versions[table.name], since))
+    # As many names as commits have written files since then.
     new = [f"{path}/{unquote(row['path'])}" for row in present.join(before, "path", "left_anti").collect()]
     schema = view.read(table).schema
     if not new:

@@ -153,7 +153,6 @@ def _covered(view: View, days: Sequence[date]) -> dict[date, Before]:
         return {}
     inside = (F.col("table") == ITEM_FEATURES.name) & F.col("day").between(F.lit(days[0]), F.lit(days[-1]))
     names = ("events", "older", "base", "whole", "patches")
-    rows = view.read(COVERAGE).where(inside & F.col("whole").isNotNull())
-    told = rows.select("epoch", "batch", "day", F.col("events_version").alias("version"), *names).collect()
-    newest = {row["day"]: row for row in sorted(told, key=lambda row: (row["epoch"], row["batch"]))}
-    return {at: Before(**{name: row[name] for name in ("version", *names)}) for at, row in newest.items()}
+    rows = view.latest(COVERAGE).where(inside & F.col("whole").isNotNull())
+    told = rows.select("day", F.col("events_version").alias("version"), *names).collect()  # one row a day
+    return {row["day"]: Before(**{name: row[name] for name in ("version", *names)}) for row in told}
