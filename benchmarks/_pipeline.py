@@ -26,8 +26,8 @@ EAGER = "0 seconds"  # a batch as soon as the one before has ended
 
 
 def session(folder: Path) -> SparkSession:
-    """One local session on two cores."""
-    conf = {"spark.master": "local[2]"}
+    """One local session on two cores, with a partition of state for each."""
+    conf = {"spark.master": "local[2]", "spark.sql.shuffle.partitions": "2"}
     return open_session(Settings(warehouse=f"{folder}/warehouse", spark=conf), "benchmark stream")
 
 

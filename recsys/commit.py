@@ -1,4 +1,4 @@
-"""Who writes: a query's or job's batch, and what became of its input rows."""
+"""Who writes: a query's or job's batch, its version in rows and plans, and what became of its input rows."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from recsys.schema import Table
@@ -58,3 +58,21 @@ class Accounting:
     accepted: int = 0
     duplicate: int = 0
     rejected: int = 0
+
+
+def uncompiled(text: Column, column: str) -> Column:
+    """The constant `text` as a text that Spark takes for no constant, for what changes with every micro-batch.
+
+    A number or a moment that is constant becomes a part of the code that Spark generates, so each batch would compile
+    its whole plan anew and run it cold. `column`, any text column of the plan, adds nothing.
+    """
+    return F.concat_ws("", text, F.substring(column, 1, 0))
+
+
+def interpreted(value: Column) -> Column:
+    """The same value in a projection that Spark evaluates without generating code for it.
+
+    For the time of a micro-batch, which becomes a number of the plan only after Spark has simplified it: no text that
+    is made of it stays one constant.
+    """
+    return F.transform(F.array(value), lambda same: same)[0]

@@ -52,6 +52,8 @@ class Warehouse:
         builder = DeltaTable.createIfNotExists(self.spark).location(self.path(table)).comment(table.row)
         for column in table.columns:
             builder = builder.addColumn(column.name, column.type, comment=column.meaning)
+        if table.skip_by:
+            builder = builder.property("delta.dataSkippingStatsColumns", ",".join(table.skip_by))
         builder.partitionedBy(*table.partition_by).execute()
 
     def write(
@@ -235,15 +237,6 @@ def newest(rows: DataFrame, key: Iterable[str]) -> DataFrame:
     """The row of the highest (epoch, batch) for each key."""
     whole: SparkColumn = F.max_by(F.struct(*rows.columns), F.struct(*VERSION)).alias("row")
     return rows.groupBy(*key).agg(whole).select("row.*")
-
-
-def uncompiled(text: SparkColumn, column: str) -> SparkColumn:
-    """The constant `text` as a text that Spark takes for no constant, for what changes with every micro-batch.
-
-    A number or a moment that is constant becomes a part of the code that Spark generates, so each batch would compile
-    its whole plan anew and run it cold. `column`, any text column of the plan, adds nothing.
-    """
-    return F.concat_ws("", text, F.substring(column, 1, 0))
 
 
 def _quoted(text: str) -> str:

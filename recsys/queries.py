@@ -28,7 +28,10 @@ from recsys.errors import ConfigError
 from recsys.log import event as event_
 
 AVAILABLE_NOW = "available-now"
-CONSTRAINTS = "spark.sql.constraintPropagation.enabled"
+# Off for the streaming queries alone. Spark infers what holds for each column of a plan, to add filters: on a batch's
+# wide projections that takes longer than the batch, and there is nothing to filter. And it looks for the best way to
+# compress each column of a cached batch, which is gone a moment later.
+OFF = ("spark.sql.constraintPropagation.enabled", "spark.sql.inMemoryColumnarStorage.compressed")
 log = logging.getLogger(__name__)
 
 
@@ -50,23 +53,21 @@ def start(
         writer = writer.trigger(processingTime=trigger)
     else:
         raise ConfigError(f"--trigger {trigger!r} is neither {AVAILABLE_NOW!r} nor an interval such as '5 seconds'.")
-    with _without_constraints(rows.sparkSession):
+    with _lean(rows.sparkSession):
         return writer.start()
 
 
 @contextmanager
-def _without_constraints(spark: SparkSession) -> Iterator[None]:
-    """A query keeps the session's settings of the moment it starts; this one is off for the query alone.
-
-    Spark infers what holds for each column of a plan, to add filters. On a batch's wide projections that takes longer
-    than the batch, and there is nothing to filter.
-    """
-    before = spark.conf.get(CONSTRAINTS)
-    spark.conf.set(CONSTRAINTS, "false")
+def _lean(spark: SparkSession) -> Iterator[None]:
+    """A query keeps the session's settings of the moment it starts."""
+    before = {name: str(spark.conf.get(name)) for name in OFF}
     try:
+        for name in OFF:
+            spark.conf.set(name, "false")
         yield
     finally:
-        spark.conf.set(CONSTRAINTS, str(before))
+        for name, value in before.items():
+            spark.conf.set(name, value)
 
 
 @contextmanager

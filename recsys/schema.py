@@ -34,6 +34,7 @@ class Table:
     kind: Kind
     columns: tuple[Column, ...]
     partition_by: tuple[str, ...] = ()
+    skip_by: tuple[str, ...] = ()  # columns by whose range readers skip files; none: the first ones, as Delta does it
     whole_epochs: bool = False  # each epoch has a row for each key, and readers see one epoch alone
 
     @property

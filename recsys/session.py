@@ -42,6 +42,8 @@ REQUIRED: Mapping[str, str] = {
     # State must live outside the heap, and a batch must upload its changes rather than the whole store.
     f"{STATE}.providerClass": "org.apache.spark.sql.execution.streaming.state.RocksDBStateStoreProvider",
     f"{STATE}.rocksdb.changelogCheckpointing.enabled": "true",
+    # To count its keys, the store would look each one up before it is written.
+    f"{STATE}.rocksdb.trackTotalNumberOfRows": "false",
 }
 LOCAL: Mapping[str, str] = {
     "spark.driver.memory": "4g",

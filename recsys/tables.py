@@ -35,6 +35,7 @@ EVENTS = Table(
     key=("event_id",),
     kind="append",
     partition_by=("event_date",),
+    skip_by=("event_time", "known_at", "ingest_time"),
     columns=(
         *_BEHAVIOUR,
         USER_ID,
@@ -89,6 +90,7 @@ USER_PROFILES = Table(
     key=("user_id",),
     kind="newest wins",
     whole_epochs=True,
+    skip_by=("user_id", *(one.name for one in COMMIT), "as_of"),
     columns=(
         USER_ID,
         *COMMIT,

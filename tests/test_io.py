@@ -73,6 +73,14 @@ def test_a_table_is_made_once_with_meanings_and_partitions(warehouse: Warehouse)
     assert warehouse.version(THINGS) == 0
 
 
+def test_files_tell_the_range_of_the_columns_that_readers_skip_by(spark: SparkSession, warehouse: Warehouse) -> None:
+    told = replace(THINGS, skip_by=("n",))
+    warehouse.write(told, things(spark, ("a", 3, 0), ("b", 8, 0)), Commit(query="q", epoch=0, batch=0))
+    log = Path(warehouse.path(told), "_delta_log", f"{1:020}.json").read_text(encoding="utf-8")
+    (stats,) = (json.loads(action["add"]["stats"]) for action in map(json.loads, log.splitlines()) if "add" in action)
+    assert (stats["minValues"], stats["maxValues"], stats["numRecords"]) == ({"n": 3}, {"n": 8}, 2)
+
+
 @pytest.mark.parametrize("form", ["{}", "{}/", "file:{}", "file://{}"])
 def test_a_folder_by_each_of_its_names(spark: SparkSession, tmp_path: Path, form: str) -> None:
     for _ in range(2):

@@ -39,17 +39,18 @@ def test_an_unknown_trigger_is_refused(spark: SparkSession, tmp_path: Path) -> N
         queries.start(ticking(spark), lambda rows, n: None, name="t", point=point(tmp_path), trigger="availablenow")
 
 
-def test_constraints_are_off_for_the_query_alone(spark: SparkSession, tmp_path: Path) -> None:
-    before, seen = spark.conf.get(queries.CONSTRAINTS), list[str | None]()
+@pytest.mark.parametrize("name", queries.OFF)
+def test_what_only_costs_a_stream_is_off_for_the_query_alone(spark: SparkSession, tmp_path: Path, name: str) -> None:
+    before, seen = spark.conf.get(name), list[str | None]()
 
     def note(rows: DataFrame, batch: int) -> None:
-        seen.append(rows.sparkSession.conf.get(queries.CONSTRAINTS))
+        seen.append(rows.sparkSession.conf.get(name))
 
     query = queries.start(ticking(spark), note, name="n", point=point(tmp_path), trigger=queries.AVAILABLE_NOW)
     queries.wait([query])
     assert seen
     assert set(seen) == {"false"}
-    assert spark.conf.get(queries.CONSTRAINTS) == before == "true"
+    assert spark.conf.get(name) == before == "true"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -19,7 +19,7 @@ def test_table_names_are_distinct() -> None:
 @pytest.mark.parametrize("table", ALL, ids=lambda table: table.name)
 def test_a_table_is_complete(table: Table) -> None:
     assert len(set(table.names)) == len(table.names)
-    assert {*table.key, *table.partition_by} <= set(table.names)
+    assert {*table.key, *table.partition_by, *table.skip_by} <= set(table.names)
     assert all(SNAKE.fullmatch(name) for name in (table.name, *table.names))
     assert all(column.meaning for column in table.columns)
     assert table.row

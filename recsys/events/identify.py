@@ -56,6 +56,12 @@ def identified(rows: DataFrame, mapping: Mapping, key_file: str, tally: Accumula
     `rows` is the output of `parse.typed`. The raw ids do not outlive this function.
     """
     bad = F.size("reasons") > 0
+    # The other rows' JSON is never made; and what only it is made of goes no further.
+    rows = rows.withColumn("_open", F.when(bad, _open_json(mapping)))
+    listed = F.size(elements(F.col(f"src_{mapping.expand.column}"), mapping.expand)) > 0 if mapping.expand else None
+    rows = rows if listed is None else rows.withColumn("_listed", listed)
+    wanted = {f"src_{name}" for name in (CORRUPT, mapping.id.column, *mapping.id.columns)}
+    rows = rows.select(*(name for name in rows.columns if not name.startswith("src_") or name in wanted))
     # One function, as each takes its rows through a process of its own, with a copy of all their columns.
     done = arrow_udf(_in_python(mapping, key_file, tally), ", ".join(f"{name} string" for name in MADE))
     lines = F.when(bad, F.col(f"src_{CORRUPT}"))
@@ -67,11 +73,9 @@ def identified(rows: DataFrame, mapping: Mapping, key_file: str, tally: Accumula
         digest = F.when(nth > 1, F.concat_ws("/", digest, nth)).otherwise(digest)
     place = F.when(F.col(ORDINAL) > 0, F.concat_ws("#", digest, ORDINAL)).otherwise(digest)
     if mapping.expand and not mapping.request:
-        listed = F.size(elements(F.col(f"src_{mapping.expand.column}"), mapping.expand)) > 0
-        rows = rows.withColumn("request_id", F.when(listed, digest))
+        rows = rows.withColumn("request_id", F.when(F.col("_listed"), digest))
     rows = rows.withColumn("event_id", F.when(bad, F.col("_made.own_id")).otherwise(place))
-    # The others' JSON is never made.
-    raw = F.when(bad, F.coalesce("_made.line", _raw_json(mapping)))
+    raw = F.when(bad, F.coalesce("_made.line", _joined(F.col("_open"), _persons_json(mapping))))
     rows = rows.withColumn("raw", raw).withColumn("origin", F.lit(mapping.name))
     return rows.select(*(name for name in rows.columns if not name.startswith(("src_", "_"))))
 
@@ -88,12 +92,21 @@ def _digest(mapping: Mapping) -> Column:
     return F.substring(F.sha2(F.concat_ws("\x1f", *parts), 256), 1, 32)
 
 
-def _raw_json(mapping: Mapping) -> Column:
-    open_columns = [name for name in mapping.columns() if name not in mapping.persons()]
-    fields = [F.col(f"src_{name}").alias(name) for name in open_columns]
+def _open_json(mapping: Mapping) -> Column:
+    """The source's columns that name no person."""
+    names = [name for name in mapping.columns() if name not in mapping.persons()]
+    return F.to_json(F.struct(*(F.col(f"src_{name}").alias(name) for name in names)))
+
+
+def _persons_json(mapping: Mapping) -> Column:
     names = {text.column: our for our, text in (("session_id", mapping.session), ("user_id", mapping.user)) if text}
-    fields += [F.col(our).alias(column) for column, our in names.items()]
-    return F.to_json(F.struct(*fields))
+    return F.to_json(F.struct(*(F.col(our).alias(column) for column, our in names.items()))) if names else F.lit("{}")
+
+
+def _joined(first: Column, second: Column) -> Column:
+    """One JSON object of two flat ones."""
+    both = F.concat(F.rtrim(first, F.lit("}")), F.lit(","), F.ltrim(second, F.lit("{")))
+    return F.when(first == "{}", second).when(second == "{}", first).otherwise(both)
 
 
 def normalised(text: pa.Array) -> pa.Array:

@@ -11,13 +11,14 @@ from pyspark.accumulators import Accumulator
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from recsys.commit import uncompiled
 from recsys.config import Settings
 from recsys.errors import AccountingError
 from recsys.events.identify import Tally, identified, row_tally, take
 from recsys.events.mapping import Mapping
 from recsys.events.parse import typed
 from recsys.events.source import open_stream
-from recsys.io import Accounting, Commit, Warehouse, uncompiled
+from recsys.io import Accounting, Commit, Warehouse
 from recsys.item_declaration import users_of_items
 from recsys.log import event
 from recsys.tables import EVENTS, REJECTED_EVENTS, SKETCH_LG_K, USERS_SKETCH, tiles_table

@@ -8,13 +8,13 @@ from operator import or_
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from recsys.commit import interpreted
 from recsys.config import Settings
 from recsys.events.fields import Expand, Kind
 from recsys.events.lists import ORDINAL, OWN, expand, replaced
 from recsys.events.mapping import Mapping, check_behaviours
 from recsys.events.source import CORRUPT, FILE
 from recsys.events.values import BEHAVIOUR, Parsed, first_number, glob, moment, text_faults, trimmed
-from recsys.io import uncompiled
 
 LONGEST_ID = 512
 TEXTS = ("item_id", "user_id", "session_id", "query", "request_id")
@@ -28,8 +28,7 @@ def typed(raw: DataFrame, mapping: Mapping, settings: Settings) -> DataFrame:
     `src_NAME`. ConfigError where the mapping yields a behaviour that is not declared.
     """
     check_behaviours(mapping, settings)
-    now = uncompiled(F.unix_micros(F.current_timestamp()).cast("string"), mapping.time.column)
-    rows = expand(raw, mapping).withColumn("ingest_time", F.timestamp_micros(now.cast("bigint")))
+    rows = expand(raw, mapping).withColumn("ingest_time", interpreted(F.current_timestamp()))
     rows = rows.withColumn(BEHAVIOUR, _behaviour(mapping.behaviour, mapping.expand))
     numbers = {name: first_number(name, specs) for name, specs in mapping.numbers().items()}
     texts = mapping.texts()

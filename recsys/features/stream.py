@@ -126,7 +126,10 @@ def profiles_stream(
     """
     name, value = limit or ("maxFilesPerTrigger", str(settings.stream.max_events_files))
     reader = warehouse.spark.readStream.format("delta").option("skipChangeCommits", "true").option(name, value)
-    state = profile_state(reader.load(warehouse.path(EVENTS)), settings)
+    # By user before anything is aggregated: a user's buffer has room for K behaviours, however few there are, so it is
+    # to be made once in a batch and never sorted or sent.
+    events = reader.load(warehouse.path(EVENTS)).repartition("user_id")
+    state = profile_state(events, settings)
     write = Profiles(
         warehouse=warehouse,
         settings=settings,

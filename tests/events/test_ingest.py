@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 from pathlib import Path
 
 import pytest
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from recsys import queries
-from recsys.config import ItemFeature, Settings, parse
+from recsys.config import ItemFeature, Settings, StreamSettings, parse
 from recsys.errors import AccountingError, ConfigError
 from recsys.events.identify import RowTally
 from recsys.events.ingest import QUERY, balanced, ingest_stream
@@ -127,6 +128,24 @@ def test_a_batch_lost_after_its_tables_is_replayed_without_doubling(spark: Spark
     assert counts(after) == counts(before) == [(20, 20, 0, 0)]
     assert after.read(EVENTS).count() == 20
     assert after.read(ITEM_TILES).agg(F.sum("events")).first() == (20,)
+
+
+def test_a_batch_runs_the_code_of_the_batches_before(spark: SparkSession, tmp_path: Path) -> None:
+    conf = settings(tmp_path).model_copy(update={"stream": StreamSettings(max_files=1)})
+    for n in range(4):
+        deliver(tmp_path, f"{n}.json", line(f"u{n}", "a", n), '{"user": "secret", "item": ')
+    warehouse, seen = Warehouse(spark, conf.warehouse), list[int]()
+    point = queries.checkpoint(warehouse, conf.checkpoints, QUERY)
+    rows, write = ingest_stream(warehouse, MAPPING, conf, point.epoch, point.began, point.pending)
+    compiled = spark._jvm.org.apache.spark.metrics.source.CodegenMetrics.METRIC_COMPILATION_TIME()  # type: ignore[union-attr]
+
+    def counted(batch: DataFrame, number: int) -> None:
+        write(batch, number)
+        seen.append(compiled.getCount())
+
+    queries.wait([queries.start(rows, counted, name=QUERY, point=point, trigger=queries.AVAILABLE_NOW)])
+    # What the state may forget is a comparison with the batch's watermark: a few lines.
+    assert max(after - before for before, after in itertools.pairwise(seen[1:])) <= 1
 
 
 def test_a_missing_column_is_named_before_the_stream_starts(spark: SparkSession, tmp_path: Path) -> None:
