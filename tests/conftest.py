@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,15 +17,27 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared" / "data"
 
+# Two processes share two cores: more threads each spin while they wait for one another. For whatever tests start, too.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Most of a JVM's first minutes is compiling code for the minutes after, and a small heap needs no threads to clean it.
+# The quick compiler alone would get 48 MB for its code, all of which these tests fill: it would compile it again.
+JAVA = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -XX:+UseSerialGC"
+os.environ.setdefault("JDK_JAVA_OPTIONS", JAVA)
+
 settings.register_profile("house", deadline=None)  # a busy machine is no failure; speed is measured in benchmarks
 settings.load_profile("house")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark every test that uses the session, also through another fixture: `-m "not spark"` needs no Java."""
+    """Mark every test that uses the session, also through another fixture: `-m "not spark"` needs no Java.
+
+    Files with slow tests come first: of two processes, none is left alone with such a file at the end.
+    """
     for item in items:
         if "spark" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.spark)
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 def jvm_runs() -> bool:
@@ -52,6 +65,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
         "spark.sql.shuffle.partitions": "2",
         "spark.driver.memory": "2g",
         "spark.sql.adaptive.enabled": "false",  # tiny tables: planning twice costs more than it saves
+        "spark.python.sql.dataFrameDebugging.enabled": "false",  # else each column asks the JVM where it was written
     }
     session = open_session(Settings(warehouse=str(tmp_path_factory.mktemp("warehouse")), spark=small), "tests")
     yield session

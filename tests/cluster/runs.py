@@ -37,11 +37,10 @@ SMALL: dict[str, Any] = {
     "evaluate": {"resamples": 100, "step_minutes": 60},
     "registry": {"resamples": 100},
 }
-# Most of a JVM's first minutes is compiling code for the minutes after. The stack is the one that all drivers get.
-FAST = "-XX:TieredStopAtLevel=1 -Xss8m"
+STACK = "-Xss8m"  # the one that all drivers get
 LITTLE = {  # sizes of a test, and Delta's jars from the clone's cache
-    "spark.driver.extraJavaOptions": FAST,
-    "spark.executor.extraJavaOptions": FAST,
+    "spark.driver.extraJavaOptions": STACK,
+    "spark.executor.extraJavaOptions": STACK,
     "spark.executor.cores": "1",
     "spark.executor.memory": "1g",
     "spark.driver.memory": "2g",

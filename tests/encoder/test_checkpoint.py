@@ -34,10 +34,10 @@ from tests.encoder.test_checkpoint import BEHAVIOURS, LONG, H, train
 torch.set_num_threads(1)
 def tell(log):
     print(log.epoch, flush=True)
-    time.sleep(0.05)  # so that the parent kills it long before the end
+    time.sleep(0.5)  # so that the parent kills it long before the end
 train(H, BEHAVIOURS, LONG, 1, on_epoch=tell, checkpoint=Path(sys.argv[1]))
 """
-LONG = S.model_copy(update={"epochs": 30, "patience": 30})
+LONG = S.model_copy(update={"epochs": 12, "patience": 12})
 
 
 class CutOffError(Exception):
@@ -94,8 +94,8 @@ def test_a_killed_training_goes_on_with_the_same_bits(tmp_path: Path, trained_ep
     assert child.returncode == -signal.SIGKILL
     told = list[EpochLog]()
     resumed = train(H, BEHAVIOURS, LONG, 1, on_epoch=told.append, checkpoint=file)
-    assert 4 < trained_epochs[0] < 30  # it was killed at work, and its epochs were not trained again
-    assert trained_epochs == list(range(trained_epochs[0], 31))
+    assert 4 < trained_epochs[0] < 12  # it was killed at work, and its epochs were not trained again
+    assert trained_epochs == list(range(trained_epochs[0], 13))
     assert told == resumed[1]
     equal(resumed, train(H, BEHAVIOURS, LONG, 1))
 

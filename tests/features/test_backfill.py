@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from recsys.io import Warehouse
 
+pytestmark = pytest.mark.slow
+
 FIRST = date(2026, 3, 2)
 START = micros(datetime(2026, 3, 2, tzinfo=timezone.utc))
 DAY, HOUR = 86_400 * S, 3600 * S

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from recsys.features.parity import Compared
     from recsys.io import Warehouse
 
+pytestmark = pytest.mark.slow
+
 MANY = (
     UserFeature(operation="top_k", key="item", k=2),
     UserFeature(operation="counts", key="behaviour"),

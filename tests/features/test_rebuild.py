@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from recsys.io import Warehouse
 
+pytestmark = pytest.mark.slow
+
 OLD, NEW = FeatureSettings(k=5), FeatureSettings(k=3, user=EVERY_KIND[:4])
 
 

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from recsys.io import Warehouse
 
+pytestmark = pytest.mark.slow
+
 HOUR = timedelta(hours=1)
 NOON, EVENING = DAY + 12 * HOUR, DAY + 18 * HOUR
 Row = dict[str, Any]
