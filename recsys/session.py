@@ -34,6 +34,8 @@ REQUIRED: Mapping[str, str] = {
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.execution.arrow.pyspark.enabled": "true",
+    # Else each column asks the JVM twice where it was written; a micro-batch makes hundreds.
+    "spark.python.sql.dataFrameDebugging.enabled": "false",
     # The default, INT96, has no statistics by which files could be skipped.
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
     # Both streaming queries together generate more classes than the default, 100, keeps: each batch would compile all

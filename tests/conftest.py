@@ -65,7 +65,6 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
         "spark.sql.shuffle.partitions": "2",
         "spark.driver.memory": "2g",
         "spark.sql.adaptive.enabled": "false",  # tiny tables: planning twice costs more than it saves
-        "spark.python.sql.dataFrameDebugging.enabled": "false",  # else each column asks the JVM where it was written
     }
     session = open_session(Settings(warehouse=str(tmp_path_factory.mktemp("warehouse")), spark=small), "tests")
     yield session
