@@ -88,6 +88,7 @@ class EncoderSettings(Section):
     start: str = Field(
         "", description="another domain's encoder to begin with: its folder, models:/NAME/VERSION or empty"
     )
+    processes: int = Field(1, ge=1, description="trains in so many tasks on executors; 1: in the driver")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="trains on this; auto: on a GPU if there is one")
 
     @model_validator(mode="after")

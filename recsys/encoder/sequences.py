@@ -7,7 +7,7 @@ batch, M positions with a target.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -49,6 +49,16 @@ class Windows:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Share:
+    """Which tokens and windows of a batch one process has, where several work on it."""
+
+    tokens: Tensor  # [N] places among all tokens, ascending
+    windows: Tensor  # [B] places among all windows, ascending
+    of_tokens: int
+    of_windows: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Batch:
     """B windows without padding, one after the other."""
 
@@ -60,6 +70,7 @@ class Batch:
     lengths: Tensor  # [B]
     longest: int  # L
     slots: Tensor | None  # [N] place in a padded [B * L]; None: all windows are equally long
+    share: Share | None = None  # None: it is a whole batch
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on a device."""
@@ -69,7 +80,10 @@ class Batch:
             name: getattr(self, name).to(device) for name in ("item", "behaviour", "gap", "ahead", "back", "lengths")
         }
         slots = None if self.slots is None else self.slots.to(device)
-        return Batch(**moved, longest=self.longest, slots=slots)
+        share = self.share
+        if share is not None:
+            share = replace(share, tokens=share.tokens.to(device), windows=share.windows.to(device))
+        return Batch(**moved, longest=self.longest, slots=slots, share=share)
 
 
 def tokens(h: Histories, vocabulary: Vocabulary, behaviours: int) -> Tokens:
