@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from recsys.config import EncoderSettings
+from recsys.encoder.heads import Heads
 from recsys.encoder.sequences import GAPS, Batch
 
 
@@ -109,15 +110,16 @@ class Encoder(nn.Module):
         self.places = nn.Parameter(torch.zeros(s.length, s.dim))
         self.blocks = nn.ModuleList(Block(s) for _ in range(s.blocks))
         self.norm = nn.RMSNorm(s.dim, eps=1e-6)
+        self.beside = Heads(s, behaviours)
         self._initialise(generator)
 
     def _initialise(self, generator: torch.Generator | None) -> None:
-        """Matrices normal with deviation D ** -0.5, input tables .02, biases 0, norms 1."""
+        """Matrices normal with deviation D ** -0.5, input tables .02, biases and heads 0, norms 1."""
         with torch.no_grad():
             for name, parameter in self.named_parameters():
                 if name.endswith("norm.weight"):
                     parameter.fill_(1.0)
-                elif parameter.ndim == 1:
+                elif parameter.ndim == 1 or name.startswith("beside."):
                     parameter.zero_()
                 else:
                     inputs = name in ("items", "behaviours", "gaps", "ahead", "places")

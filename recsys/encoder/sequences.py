@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from recsys.encoder.vocabulary import UNKNOWN, Vocabulary
-from recsys.features.history import I64, MISSING, Histories
+from recsys.features.history import F64, I64, MISSING, Histories
 
 GAPS = 40  # log2 buckets of seconds; the last would be 17 thousand years
 FIRST = 0  # gap of a window's first token: nothing lies before it
@@ -29,6 +29,7 @@ class Tokens:
     gap: I64  # bucket of the time since the behaviour before, 1 ... GAPS - 1
     ahead: I64  # bucket of the time until the user's next behaviour, 1 ... GAPS - 1; 0: there is none
     time: I64  # microseconds since 1970 UTC
+    value: F64  # a rating's; NaN: none
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +97,9 @@ def tokens(h: Histories, vocabulary: Vocabulary, behaviours: int) -> Tokens:
     gap = bucket(np.diff(h.time, prepend=h.time[:1]))
     ahead = np.append(gap[1:], FIRST)[: len(gap)]
     ahead[h.offsets[1:][h.lengths > 0] - 1] = FIRST
-    return Tokens(item=rows[h.item], behaviour=known.astype(np.int64) + 1, gap=gap, ahead=ahead, time=h.time)
+    return Tokens(
+        item=rows[h.item], behaviour=known.astype(np.int64) + 1, gap=gap, ahead=ahead, time=h.time, value=h.value
+    )
 
 
 def bucket(micros: I64) -> I64:

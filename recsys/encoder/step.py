@@ -31,6 +31,8 @@ class Step:
     flat: I64  # [N] their positions, one window after the other
     inputs: I64  # [N] items that are read; UNKNOWN: none, or hidden
     place: I64  # [M] whose vector has a target: of N tokens, or of B windows with `prefixes`
+    position: I64  # [M] where that vector's newest behaviour lies among all tokens
+    target: I64  # [M] where the wanted item is met among all tokens
     wanted: I64  # [M] items
     negatives: Negatives
     share: Share | None = None  # what part of a batch this is
@@ -54,6 +56,8 @@ class Step:
             flat=self.flat[tokens],
             inputs=self.inputs[tokens],
             place=np.searchsorted(held, self.place[own]),
+            position=self.position[own],
+            target=self.target[own],
             wanted=self.wanted[own],
             share=share,
         )
@@ -64,13 +68,23 @@ def draw(t: Tokens, e: Examples, rows: I64, s: EncoderSettings, negatives: Sampl
     w = e.windows.take(rows)
     flat = ragged(w.start, w.lengths)
     if s.prefixes:
-        place, target = np.arange(len(rows)), e.target[w.end - 1]
+        place, position = np.arange(len(rows)), w.end - 1
     else:
         place = np.flatnonzero(e.target[flat] >= np.repeat(e.floor[rows], w.lengths))
-        target = e.target[flat[place]]
+        position = flat[place]
+    target = e.target[position]
     drawn = negatives.draw(rng)
     inputs = _masked(t.item[flat], s.masking, rng)
-    return Step(windows=w, flat=flat, inputs=inputs, place=place, wanted=t.item[target], negatives=drawn)
+    return Step(
+        windows=w,
+        flat=flat,
+        inputs=inputs,
+        place=place,
+        position=position,
+        target=target,
+        wanted=t.item[target],
+        negatives=drawn,
+    )
 
 
 def loss_of(step: Step, model: Encoder, t: Tokens, touched: I64, table: Tensor, s: EncoderSettings) -> Tensor:
@@ -89,7 +103,12 @@ def loss_of(step: Step, model: Encoder, t: Tokens, touched: I64, table: Tensor, 
     positive, negative = unit[at(row(step.wanted))], unit[at(row(step.negatives.items))]  # [M, D], [K, D]
     clash = at(clashes(step.wanted, step.negatives.items))
     loss: Tensor = SharedSoftmax.apply(query, positive, negative, at(step.negatives.weight), clash)
-    return loss + s.smoothing * smoothed(query, positive, negative) if s.smoothing else loss
+    if s.smoothing:
+        loss = loss + s.smoothing * smoothed(query, positive, negative)
+    if s.type_weight or s.value_weight:
+        value = at(t.value[step.target].astype(np.float32))
+        loss = loss + model.beside(query, positive, at(t.behaviour[step.position + 1]), value)
+    return loss
 
 
 def _masked(items: I64, share: float, rng: np.random.Generator) -> I64:

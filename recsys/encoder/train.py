@@ -14,6 +14,7 @@ from recsys.encoder.content import Content, aligned, guess
 from recsys.encoder.epochs import Run, epochs, occurrences
 from recsys.encoder.examples import split
 from recsys.encoder.forward import precision
+from recsys.encoder.heads import standardised
 from recsys.encoder.increment import check, extended, grown
 from recsys.encoder.model import Encoder
 from recsys.encoder.progress import EpochLog
@@ -59,7 +60,7 @@ def train(
     rng, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
     start = None if start is None else _fitting(start, settings, behaviours)
     vocabulary = Vocabulary(()).grow(h.items) if start is None else start.vocabulary.grow(h.items)
-    t = tokens(h, vocabulary, len(behaviours))
+    t = standardised(tokens(h, vocabulary, len(behaviours)))
     examples, old, held = split(h, t, settings, rng, start.newest if start else None)
     _require(len(examples.windows.end), h.users, start is not None)
     # Layers draw from the caller's state when they are made.

@@ -48,7 +48,7 @@ CASES: Mapping[str, Mapping[str, object]] = {
     "plain": SHORT,
     "quality": SHORT | {"prefixes": True, "smoothing": 0.1, "masking": 0.1, "averaging": 0.95, "gates": False},
     "tiny": {"epochs": 1, "batch": 1},  # fewer windows in a batch than processes
-    "deep": SHORT | {"blocks": 2, "dropout": 0.5, "negatives": 1000},
+    "deep": SHORT | {"blocks": 2, "dropout": 0.5, "negatives": 1000, "type_weight": 0.3},
     "increment": {"increment_epochs": 3},
 }
 
