@@ -42,6 +42,10 @@ class BundleError(RecsysError):
     """A model bundle that is incomplete, changed or does not fit (exit code 1)."""
 
 
+class TrainingError(RecsysError):
+    """Processes that should train one model, and do not see the same (exit code 1)."""
+
+
 class RegistryError(RecsysError):
     """The MLflow registry does not answer, or not as asked (exit code 1)."""
 

@@ -74,6 +74,8 @@ class EncoderSettings(Section):
     sampling_power: float = Field(0.0, ge=0, le=1, description="negatives ~ occurrences ** power; 0: uniform")
     temperature: float = Field(0.07, gt=0, description="temperature of the cosine scores")
     smoothing: float = Field(0.0, ge=0, lt=1, description="share of a target's weight that goes to all items alike")
+    type_weight: float = Field(0.0, ge=0, description="weight of guessing the next behaviour's type as well; 0: none")
+    value_weight: float = Field(0.0, ge=0, description="weight of guessing the next item's rating as well; 0: none")
     masking: float = Field(0.0, ge=0, lt=1, description="share of a training window's items that are hidden at random")
     averaging: float = Field(0.0, ge=0, lt=1, description="decay of the weights' moving average, by step; 0: none")
     kernel: float = Field(0.1, gt=0, description="temperature of the kernel that compares items for pair_affinity")
@@ -88,6 +90,7 @@ class EncoderSettings(Section):
     start: str = Field(
         "", description="another domain's encoder to begin with: its folder, models:/NAME/VERSION or empty"
     )
+    processes: int = Field(1, ge=1, description="trains in so many tasks on executors; 1: in the driver")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="trains on this; auto: on a GPU if there is one")
 
     @model_validator(mode="after")

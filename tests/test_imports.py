@@ -43,6 +43,7 @@ SPARK_MODULES = {
     "stream",
     "job",
     "dataset",
+    "distribute",
     "backfill",
     "covered",
     "stored",

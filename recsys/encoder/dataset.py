@@ -1,23 +1,14 @@
-"""Training sequences: users' last K behaviours before a moment, by Spark into Parquet, read through Arrow.
-
-The driver holds the flattened arrays of what it trains on: 33 bytes a behaviour, at most K a user.
-"""
+"""Training sequences: users' last K behaviours before a moment, and the catalogue at that moment, by Spark."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
-import numpy as np
-import pyarrow.compute as pc
-import pyarrow.dataset as ds
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from recsys.config import Settings
-from recsys.encoder.content import Content
-from recsys.errors import NoDataError
 from recsys.events.catalogue import valid_at
-from recsys.features.history import MISSING, Histories, from_arrow
 from recsys.features.kept import without_declared
 from recsys.features.state import profile_state, with_user_features
 
@@ -40,19 +31,3 @@ def catalogue(items: DataFrame, moment: datetime) -> DataFrame:
     """What `items` (tables.ITEMS) says at `moment` of each item: its title, category and price, as far as known."""
     listed = valid_at(items, F.lit(moment)).select("item_id", "title", "category", "price_minor")
     return listed.where(F.coalesce("title", "category", F.col("price_minor").cast("string")).isNotNull())
-
-
-def read_content(folder: str) -> Content:
-    """The written catalogue, items in the order of their ids."""
-    table = ds.dataset(folder, format="parquet", exclude_invalid_files=True).to_table().sort_by("item_id")
-    price = pc.fill_null(table["price_minor"], MISSING).to_numpy().astype(np.int64)
-    text = {name: tuple(table[name].to_pylist()) for name in ("title", "category")}
-    return Content(items=tuple(table["item_id"].to_pylist()), price=price, **text)
-
-
-def read_sequences(folder: str, settings: Settings) -> Histories:
-    """The written sequences, users in the order of their pseudonyms. NoDataError where there is none."""
-    table = ds.dataset(folder, format="parquet", exclude_invalid_files=True).to_table().sort_by("user_id")
-    if not table.num_rows:
-        raise NoDataError("no user has two behaviours to learn from. Stream more events, or choose a later --until.")
-    return from_arrow(table["recent"], tuple(settings.behaviours))

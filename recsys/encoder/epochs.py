@@ -1,7 +1,6 @@
 """The epochs of a training: softmax over shared negatives, validation on held-out items, the best epoch kept.
 
-Shape letters: V items, D width, N tokens of a batch, B windows of a batch, M positions with a target, K negatives,
-R rows of the item table that a batch touches.
+Shape letters: V items, D width, R rows of the item table that a batch touches.
 """
 
 from __future__ import annotations
@@ -11,23 +10,23 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, astuple, dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
-from torch.nn import functional as F
 
 from recsys.config import EncoderSettings
 from recsys.encoder.average import Average
 from recsys.encoder.checkpoint import Kept, fingerprint, named, under
 from recsys.encoder.examples import Examples, HeldOut
-from recsys.encoder.loss import Sampler, SharedSoftmax, clashes, sampler, smoothed
+from recsys.encoder.loss import Sampler, sampler
 from recsys.encoder.model import Encoder
 from recsys.encoder.optimizer import RowAdam
 from recsys.encoder.progress import EpochLog, Progress
-from recsys.encoder.sequences import Tokens, Windows, by_length, collate, ragged
+from recsys.encoder.ranks import ALONE, Ranks
+from recsys.encoder.sequences import Tokens, Windows, by_length
+from recsys.encoder.step import draw, loss_of
 from recsys.encoder.validate import Judged, judge
 from recsys.encoder.vocabulary import UNKNOWN
 from recsys.features.history import I64
@@ -47,6 +46,7 @@ class Run:
     old: Windows
     held: HeldOut
     settings: EncoderSettings
+    ranks: Ranks = ALONE
 
 
 def epochs(
@@ -62,12 +62,11 @@ def epochs(
     The state after each epoch is kept in the file `checkpoint`. Where it holds one of this very training, the epochs
     that it knows are told to `on_epoch` again, and training goes on from there as if it had never been cut off.
     """
-    optimiser = _Optimiser(run.model, run.settings)
+    for weight in run.model.state_dict().values():
+        run.ranks.follow(weight)  # machines may round what they draw in different ways
+    optimiser = _Optimiser(run.model, run.settings, run.ranks)
     progress = Progress(run.model, optimiser, rng, _judged(run).recall if increment else -math.inf)
-    kept = None if checkpoint is None else Kept(checkpoint, _fingerprint(run, most, rng))
-    if kept is not None and (found := kept.read()) is not None:
-        progress.restore(found)
-        event(log, "training goes on from a checkpoint", epochs=len(progress.logs), file=str(checkpoint))
+    kept = None if checkpoint is None else _restored(run, progress, Kept(checkpoint, _fingerprint(run, most, rng)))
     tell = on_epoch or (lambda _: None)
     for known in progress.logs:
         tell(known)
@@ -76,87 +75,81 @@ def epochs(
         trained = _trained(run, len(progress.logs) + 1, optimiser, negatives, rng)
         with optimiser.averaged():
             progress.take(replace(trained, **asdict(_judged(run))))
-        if kept is not None:
+        if kept is not None and run.ranks.rank == 0:
             kept.write(progress.checkpoint())
         tell(progress.logs[-1])
     run.model.load_state_dict(progress.best)
     return progress.logs
 
 
+def _restored(run: Run, progress: Progress, kept: Kept) -> Kept:
+    """`kept`, and where it holds something, `progress` goes on there. TrainingError: processes find not the same."""
+    run.ranks.agree("settings, data or versions", f"the fingerprint {kept.fingerprint}")
+    found = kept.read()
+    if found is not None:
+        progress.restore(found)
+        if run.ranks.rank == 0:
+            event(log, "training goes on from a checkpoint", epochs=len(progress.logs), file=str(kept.file))
+    run.ranks.agree("the checkpoint", f"{len(progress.logs)} epochs in {kept.file}")
+    return kept
+
+
 def _trained(run: Run, epoch: int, optimiser: _Optimiser, negatives: Sampler, rng: np.random.Generator) -> EpochLog:
     """Train for one epoch, which is yet to be judged."""
     began, cpu = time.perf_counter(), time.process_time()
     examples = run.examples.with_replay(run.old, run.settings.replay, rng)
-    loss = _epoch(run, examples, optimiser, negatives, rng)
-    took, cpu = time.perf_counter() - began, time.process_time() - cpu
-    size = len(examples.windows.end)
+    total, count = _epoch(run, examples, optimiser, negatives, rng)
+    took, used = time.perf_counter() - began, total.new_tensor(time.process_time() - cpu)
+    run.ranks.add([total, used])
+    size, loss = len(examples.windows.end), float(total) / count
     unknown = dict.fromkeys(("recall", "ndcg", "coverage"), math.nan)
-    return EpochLog(epoch=epoch, loss=loss, seconds=took, cpu_seconds=cpu, sequences=size, **unknown)
+    return EpochLog(epoch=epoch, loss=loss, seconds=took, cpu_seconds=float(used), sequences=size, **unknown)
 
 
-def _epoch(run: Run, e: Examples, optimiser: _Optimiser, negatives: Sampler, rng: np.random.Generator) -> float:
-    """One pass over the windows; the mean loss over all targets."""
+def _epoch(
+    run: Run, e: Examples, optimiser: _Optimiser, negatives: Sampler, rng: np.random.Generator
+) -> tuple[torch.Tensor, int]:
+    """One pass over the windows; the sum of the losses of this process's targets, and the number of all targets."""
     run.model.train()
     s, device = run.settings, run.model.items.device
     total, count = torch.zeros((), dtype=torch.float64, device=device), 0
-
-    def at(values: npt.NDArray[np.generic]) -> torch.Tensor:
-        return torch.from_numpy(values).to(device)
-
     for rows in by_length(e.windows, s.batch, rng):
-        w = e.windows.take(rows)
-        flat = ragged(w.start, w.lengths)
-        if s.prefixes:
-            counted, target = np.arange(len(rows)), e.target[w.end - 1]  # [B], [B]
-        else:
-            counted = np.flatnonzero(e.target[flat] >= np.repeat(e.floor[rows], w.lengths))  # [M]
-            target = e.target[flat[counted]]  # [M]
-        drawn = negatives.draw(rng)
-        wanted = run.t.item[target]  # [M]
-        inputs = _masked(run.t.item[flat], s.masking, rng)  # [N]
-        touched, local = np.unique(np.concatenate([inputs, wanted, drawn.items]), return_inverse=True)  # [R]
-        parts = np.split(local, np.cumsum([len(inputs), len(wanted)]))
-        table = run.model.items[at(touched)].detach().requires_grad_()  # [R, D]
-        hidden = run.model(collate(run.t, w, flat, parts[0]).to(device), table, newest=s.prefixes)  # [N, D] or [B, D]
-        unit = F.normalize(table, dim=-1)
-        query = hidden[at(counted)] / s.temperature  # [M, D]
-        positive, negative = unit[at(parts[1])], unit[at(parts[2])]  # [M, D], [K, D]
-        clash = at(clashes(wanted, drawn.items))
-        loss = SharedSoftmax.apply(query, positive, negative, at(drawn.weight), clash)
-        if s.smoothing:
-            loss = loss + s.smoothing * smoothed(query, positive, negative)
-        loss.backward()
+        step = draw(run.t, e, rows, s, negatives, rng)
+        touched, size, weight = step.touched(), len(step.wanted), 1.0
+        table = run.model.items[torch.from_numpy(touched).to(device)].detach().requires_grad_()  # [R, D]
+        if run.ranks.world > 1:
+            step = step.part(run.ranks.mine(len(rows)), s.prefixes)
+            weight = len(step.wanted) / size if len(rows) >= run.ranks.world else 1 / run.ranks.world
+        loss = loss_of(step, run.model, run.t, touched, table, s) * weight
+        torch.autograd.backward(loss)
         optimiser.step(touched, table)
-        total, count = total + loss.detach() * len(wanted), count + len(wanted)
-    return float(total) / count
-
-
-def _masked(items: I64, share: float, rng: np.random.Generator) -> I64:
-    """[N] the same with a share of them unknown: a history tells as much without one behaviour or another.
-
-    Source: item masking, Xie et al. 2022 (CL4SRec), section 3.2.2.
-    """
-    return np.where(rng.random(len(items)) < share, UNKNOWN, items) if share else items
+        total, count = total + loss.detach() * size, count + size
+    return total, count
 
 
 class _Optimiser:
     """Adam for all weights: dense for the Transformer, by touched row for the item table; and their average."""
 
-    def __init__(self, model: Encoder, s: EncoderSettings) -> None:
+    def __init__(self, model: Encoder, s: EncoderSettings, ranks: Ranks) -> None:
         rest = {name: weight for name, weight in model.named_parameters() if name != "items"}
         self.dense = torch.optim.Adam(rest.values(), lr=s.lr, betas=BETAS, fused=True)
         self.items = RowAdam(model.items.detach(), s.lr, BETAS)
         self.average = Average(model.items.detach(), rest, s.averaging) if s.averaging else None
+        self.rest, self.ranks = tuple(rest.values()), ranks
 
     def averaged(self) -> AbstractContextManager[None]:
         """Where the model has the weights to judge and keep: their average, or themselves without one."""
         return nullcontext() if self.average is None else self.average.in_place()
 
     def step(self, touched: I64, table: torch.Tensor) -> None:
-        """One step; `table` [R, D] are the rows `touched` [R] with their gradient. Row 0, unknown, stays zero."""
+        """One step; `table` [R, D] are the rows `touched` [R] with their gradient. Row 0, unknown, stays zero.
+
+        Gradients are those of all processes together.
+        """
         grad = table.grad
         if grad is None:
             raise RuntimeError("RowAdam needs a gradient: call backward() first.")
+        self.ranks.add([grad, *(weight.grad for weight in self.rest if weight.grad is not None)])
         if touched[0] == UNKNOWN:  # `touched` ascends
             grad[0] = 0.0
         rows = torch.from_numpy(touched).to(grad.device)
@@ -192,7 +185,14 @@ def occurrences(run: Run) -> I64:
 
 
 def _judged(run: Run) -> Judged:
-    return judge(10, run.model, run.t, run.held, run.settings.length)
+    """What the first process finds: all stop after the same epoch."""
+    figures = torch.zeros(3, dtype=torch.float64, device=run.model.items.device)
+    if run.ranks.rank == 0:
+        found = judge(10, run.model, run.t, run.held, run.settings.length)
+        figures = figures.new_tensor(astuple(found))
+    run.ranks.follow(figures)
+    recall, ndcg, coverage = figures.tolist()
+    return Judged(recall=recall, ndcg=ndcg, coverage=coverage)
 
 
 def _fingerprint(run: Run, most: int, rng: np.random.Generator) -> str:

@@ -15,6 +15,7 @@ from recsys.encoder.trained import TrainedEncoder
 from recsys.errors import BundleError
 from recsys.features.history import I64
 
+HEAD_OF_TYPES = "beside.types"
 SHAPE = ("dim", "blocks", "heads", "expansion", "gates", "length")
 NOISE = 0.1  # deviation of what is added to a new item's row, as a share of the row's size: keeps new items apart
 
@@ -47,10 +48,14 @@ def grown(
 
     A new item starts at the mean of the known items right before and after it and of what its content says, at their
     usual size, with some noise; without either, at noise alone. `guessed` [new items, D] has unit length, zeros where
-    the content says nothing. A new behaviour type starts at zero: it says nothing yet.
+    the content says nothing. A new behaviour type starts at zero: it says nothing yet. Heads of
+    `blank` that `start` lacks stay as they are, others of `start` are left out.
     """
     state = start.model.state_dict()
     state["behaviours"] = _longer(state["behaviours"], len(blank.behaviours))
+    if HEAD_OF_TYPES in state:
+        state[HEAD_OF_TYPES] = _longer(state[HEAD_OF_TYPES], len(blank.behaviours))
+    state = {name: state.get(name, weight) for name, weight in blank.state_dict().items()}  # its heads, and no others
     state["items"] = _longer(state["items"], len(blank.items))
     known = len(start.vocabulary)
     if len(state["items"]) > known + 1:

@@ -15,15 +15,13 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 
-import torch
-
 from recsys.config import Settings
 from recsys.days import moment_of, start_of
-from recsys.encoder.content import Content
-from recsys.encoder.dataset import catalogue, read_content, read_sequences, sequences
+from recsys.encoder.dataset import catalogue, sequences
+from recsys.encoder.distribute import distribute
+from recsys.encoder.order import Begin, Order, carry_out
 from recsys.encoder.progress import EpochLog
 from recsys.encoder.spark import embed_items, embed_users
-from recsys.encoder.train import train
 from recsys.encoder.trained import TrainedEncoder
 from recsys.errors import NoDataError
 from recsys.io import VERSION, View, Warehouse
@@ -171,23 +169,29 @@ def _train(
     since = moment_of(start.newest) if start else None
     staging = f"{settings.artifacts}/sequences/{'base' if start is None else 'increment'}"
     sequences(view.read(EVENTS), settings, until, since).write.mode("overwrite").parquet(staging)
-    histories = read_sequences(staging, settings)
-    content = _content(view, settings, until)
-    torch.set_num_threads(settings.threads)
-    event(log, "training the encoder", users=histories.users, behaviours=len(histories.time), warm=start is not None)
-    names, checkpoint = tuple(settings.behaviours), checkpoints_of(settings) / f"{folder.name.lstrip('.')}.safetensors"
-    trained, logs = train(histories, names, settings.encoder, settings.seed, start, say, content, checkpoint, origin)
-    trained.save(folder)
-    return logs
+    order = Order(
+        sequences=staging,
+        content=_content(view, settings, until),
+        behaviours=tuple(settings.behaviours),
+        encoder=settings.encoder,
+        seed=settings.seed,
+        threads=settings.threads,
+        checkpoint=checkpoints_of(settings) / f"{folder.name.lstrip('.')}.safetensors",
+        folder=folder,
+    )
+    begin = Begin(start=start, origin=origin)
+    if settings.encoder.processes == 1:
+        return carry_out(order, begin, say)
+    return distribute(view.warehouse.spark, order, begin, say)
 
 
-def _content(view: View, settings: Settings, until: datetime) -> Content | None:
-    """The catalogue as of the start of a day; None where none was ever read."""
+def _content(view: View, settings: Settings, until: datetime) -> str | None:
+    """The catalogue as of the start of a day, in a folder; None where none was ever read."""
     if not view.has(ITEMS):
         return None
     staging = f"{settings.artifacts}/sequences/content"
     catalogue(view.read(ITEMS), until).write.mode("overwrite").parquet(staging)
-    return read_content(staging)
+    return staging
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from recsys.config import EncoderSettings
+from recsys.encoder.heads import Heads
 from recsys.encoder.sequences import GAPS, Batch
 
 
@@ -45,13 +46,13 @@ class Block(nn.Module):
             x, normed = x[last], normed[last]  # [B, D]
         width, inner = x.shape[-1], self.narrow.in_features
         query, gate = self.query_gate(normed).tensor_split([width], dim=-1)  # [N, D], [N, D] or [N, 0]
-        x = x + self._gated(self.merge(self._attend(query, key_value, batch, newest)), gate)
+        x = x + self._gated(self.merge(self._attend(query, key_value, batch, newest)), gate, batch, newest)
         up, swish, gate = self.widen(self.inner_norm(x)).tensor_split([inner, 2 * inner], dim=-1)  # [N, S], [N, S]
-        return x + self._gated(self.narrow(up * F.silu(swish)), gate)
+        return x + self._gated(self.narrow(up * F.silu(swish)), gate, batch, newest)
 
-    def _gated(self, x: Tensor, gate: Tensor) -> Tensor:
+    def _gated(self, x: Tensor, gate: Tensor, batch: Batch, newest: bool) -> Tensor:
         """[N, D] behind its gate [N, D]; as it is behind [N, 0]."""
-        kept = F.dropout(x, self.dropout, self.training)
+        kept = dropped(x, self.dropout, batch, newest) if self.training else x
         return gate.sigmoid() * kept if gate.shape[-1] else kept
 
     def _attend(self, query: Tensor, key_value: Tensor, batch: Batch, newest: bool) -> Tensor:
@@ -80,6 +81,20 @@ def _pad(x: Tensor, batch: Batch) -> Tensor:
     return x.new_zeros(len(batch.lengths) * batch.longest, x.shape[1]).index_copy(0, batch.slots, x)
 
 
+def dropped(x: Tensor, rate: float, batch: Batch, newest: bool = False) -> Tensor:
+    """Dropout of x [N, D], or [B, D] with `newest`.
+
+    Of a shared batch each process draws the whole mask and takes its rows of it, so that the batch as a whole meets the
+    same mask however many share it, and all processes' random states stay one.
+    """
+    share = batch.share
+    if share is None or not rate:
+        return F.dropout(x, rate)
+    rows, size = (share.windows, share.of_windows) if newest else (share.tokens, share.of_tokens)
+    mask = x.new_empty(size, x.shape[1]).bernoulli_(1 - rate).div_(1 - rate)  # as PyTorch draws it on a CPU
+    return x * mask[rows]
+
+
 class Encoder(nn.Module):
     """Behaviour sequences to unit vectors that live in the space of the item vectors."""
 
@@ -95,15 +110,16 @@ class Encoder(nn.Module):
         self.places = nn.Parameter(torch.zeros(s.length, s.dim))
         self.blocks = nn.ModuleList(Block(s) for _ in range(s.blocks))
         self.norm = nn.RMSNorm(s.dim, eps=1e-6)
+        self.beside = Heads(s, behaviours)
         self._initialise(generator)
 
     def _initialise(self, generator: torch.Generator | None) -> None:
-        """Matrices normal with deviation D ** -0.5, input tables .02, biases 0, norms 1."""
+        """Matrices normal with deviation D ** -0.5, input tables .02, biases and heads 0, norms 1."""
         with torch.no_grad():
             for name, parameter in self.named_parameters():
                 if name.endswith("norm.weight"):
                     parameter.fill_(1.0)
-                elif parameter.ndim == 1:
+                elif parameter.ndim == 1 or name.startswith("beside."):
                     parameter.zero_()
                 else:
                     inputs = name in ("items", "behaviours", "gaps", "ahead", "places")
@@ -119,7 +135,7 @@ class Encoder(nn.Module):
         x = F.embedding(batch.item, table) * self.dim**0.5  # [N, D]
         x = x + F.embedding(batch.behaviour, self.behaviours) + F.embedding(batch.gap, self.gaps)
         x = x + F.embedding(batch.ahead, self.ahead) + F.embedding(batch.back, self.places)
-        x = F.dropout(x, self.dropout, self.training)
+        x = dropped(x, self.dropout, batch) if self.training else x
         for number, block in enumerate(self.blocks, start=1):
             x = block(x, batch, newest and number == len(self.blocks))
         return F.normalize(self.norm(x), dim=-1)

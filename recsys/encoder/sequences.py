@@ -7,14 +7,14 @@ batch, M positions with a target.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from recsys.encoder.vocabulary import UNKNOWN, Vocabulary
-from recsys.features.history import I64, MISSING, Histories
+from recsys.features.history import F64, I64, MISSING, Histories
 
 GAPS = 40  # log2 buckets of seconds; the last would be 17 thousand years
 FIRST = 0  # gap of a window's first token: nothing lies before it
@@ -29,6 +29,7 @@ class Tokens:
     gap: I64  # bucket of the time since the behaviour before, 1 ... GAPS - 1
     ahead: I64  # bucket of the time until the user's next behaviour, 1 ... GAPS - 1; 0: there is none
     time: I64  # microseconds since 1970 UTC
+    value: F64  # a rating's; NaN: none
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +50,16 @@ class Windows:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Share:
+    """Which tokens and windows of a batch one process has, where several work on it."""
+
+    tokens: Tensor  # [N] places among all tokens, ascending
+    windows: Tensor  # [B] places among all windows, ascending
+    of_tokens: int
+    of_windows: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Batch:
     """B windows without padding, one after the other."""
 
@@ -60,6 +71,7 @@ class Batch:
     lengths: Tensor  # [B]
     longest: int  # L
     slots: Tensor | None  # [N] place in a padded [B * L]; None: all windows are equally long
+    share: Share | None = None  # None: it is a whole batch
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on a device."""
@@ -69,7 +81,10 @@ class Batch:
             name: getattr(self, name).to(device) for name in ("item", "behaviour", "gap", "ahead", "back", "lengths")
         }
         slots = None if self.slots is None else self.slots.to(device)
-        return Batch(**moved, longest=self.longest, slots=slots)
+        share = self.share
+        if share is not None:
+            share = replace(share, tokens=share.tokens.to(device), windows=share.windows.to(device))
+        return Batch(**moved, longest=self.longest, slots=slots, share=share)
 
 
 def tokens(h: Histories, vocabulary: Vocabulary, behaviours: int) -> Tokens:
@@ -82,7 +97,9 @@ def tokens(h: Histories, vocabulary: Vocabulary, behaviours: int) -> Tokens:
     gap = bucket(np.diff(h.time, prepend=h.time[:1]))
     ahead = np.append(gap[1:], FIRST)[: len(gap)]
     ahead[h.offsets[1:][h.lengths > 0] - 1] = FIRST
-    return Tokens(item=rows[h.item], behaviour=known.astype(np.int64) + 1, gap=gap, ahead=ahead, time=h.time)
+    return Tokens(
+        item=rows[h.item], behaviour=known.astype(np.int64) + 1, gap=gap, ahead=ahead, time=h.time, value=h.value
+    )
 
 
 def bucket(micros: I64) -> I64:

@@ -14,9 +14,11 @@ from recsys.encoder.content import Content, aligned, guess
 from recsys.encoder.epochs import Run, epochs, occurrences
 from recsys.encoder.examples import split
 from recsys.encoder.forward import precision
+from recsys.encoder.heads import standardised
 from recsys.encoder.increment import check, extended, grown
 from recsys.encoder.model import Encoder
 from recsys.encoder.progress import EpochLog
+from recsys.encoder.ranks import ALONE, Ranks
 from recsys.encoder.sequences import tokens
 from recsys.encoder.trained import TrainedEncoder, unit_vectors
 from recsys.encoder.transfer import transferred
@@ -35,6 +37,7 @@ def train(
     content: Content | None = None,
     checkpoint: Path | None = None,
     origin: TrainedEncoder | None = None,
+    ranks: Ranks = ALONE,
 ) -> tuple[TrainedEncoder, list[EpochLog]]:
     """Train on `h`, or continue from `start` on what is newer than it, with `settings.replay` of the older.
 
@@ -47,17 +50,17 @@ def train(
     threads give the same bits, cut off or not. An increment that never beats its own beginning on the held-out items
     returns that beginning, with the new items at their initial vectors. The result lies on the CPU.
 
+    With several `ranks`, each calls this with the same arguments and gets the same; the first writes the checkpoint.
+
     Raises NoDataError: no history holds two different items (with `start`: one newer than it). BundleError: `start` or
     `origin` does not fit `settings`, `start` not `behaviours`. ConfigError: a GPU is asked for, PyTorch sees none.
+    TrainingError: processes were given other data, or run other versions (told where there is a checkpoint).
     """
     device = training_device(settings.device)
-    rng = np.random.default_rng(seed)
-    generator = torch.Generator().manual_seed(seed)
-    if start is not None:
-        check(start, settings, behaviours)
-        start = start.without_guesses()
+    rng, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
+    start = None if start is None else _fitting(start, settings, behaviours)
     vocabulary = Vocabulary(()).grow(h.items) if start is None else start.vocabulary.grow(h.items)
-    t = tokens(h, vocabulary, len(behaviours))
+    t = standardised(tokens(h, vocabulary, len(behaviours)))
     examples, old, held = split(h, t, settings, rng, start.newest if start else None)
     _require(len(examples.windows.end), h.users, start is not None)
     # Layers draw from the caller's state when they are made.
@@ -67,13 +70,19 @@ def train(
             grown(start, model, t, h.offsets, generator, _guessed(start, vocabulary, content, rng))
         elif origin is not None:
             transferred(origin, model, settings, behaviours)
-        run = Run(model.to(device), t, examples, old, held, settings)
+        run = Run(model.to(device), t, examples, old, held, settings, ranks)
         torch.manual_seed(seed)
         most = settings.epochs if start is None else settings.increment_epochs
         with precision(device, inference=False):
             logs = epochs(run, most, start is not None, rng, on_epoch, checkpoint)
     newest = max(int(h.time.max()), start.newest if start is not None else int(h.time.min()))
     return _completed(run, vocabulary, behaviours, newest, content, rng), logs
+
+
+def _fitting(start: TrainedEncoder, settings: EncoderSettings, behaviours: tuple[str, ...]) -> TrainedEncoder:
+    """`start` without its guesses. BundleError: it does not fit."""
+    check(start, settings, behaviours)
+    return start.without_guesses()
 
 
 def _guessed(

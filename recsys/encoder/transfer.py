@@ -12,13 +12,13 @@ from recsys.encoder.increment import check_shape
 from recsys.encoder.model import Encoder
 from recsys.encoder.trained import TrainedEncoder
 
-OWN = ("items", "behaviours")
+OWN = ("items", "behaviours", "beside.types", "beside.value")
 
 
 def transferred(
     origin: TrainedEncoder, blank: Encoder, settings: EncoderSettings, behaviours: tuple[str, ...]
 ) -> Encoder:
-    """`blank`, which `settings` shape, with all weights of `origin` but those of its items.
+    """`blank`, which `settings` shape, with all weights of `origin` but those of its items and heads.
 
     Rows of the behaviour table are found by the type's name; a type that `origin` does not know keeps its row of
     `blank`, and so do all items. BundleError: `origin` has another shape.

@@ -25,7 +25,7 @@ H = chains(120)
 S = SMALL.model_copy(update={"epochs": 6, "patience": 6})
 Changes = Mapping[str, object]
 NONE: Changes = {}
-QUALITY: Changes = {"averaging": 0.95, "masking": 0.1, "gates": False}
+QUALITY: Changes = {"averaging": 0.95, "masking": 0.1, "gates": False, "type_weight": 0.2, "value_weight": 0.2}
 Trained = tuple[TrainedEncoder, list[EpochLog]]
 CHILD = """
 import sys, time, torch

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from recsys.config import FeatureSettings, Settings
-from recsys.encoder.dataset import read_sequences, sequences
+from recsys.encoder.dataset import sequences
+from recsys.encoder.order import read_sequences
 from recsys.errors import NoDataError
 from recsys.tables import EVENTS
 
@@ -79,7 +80,7 @@ def test_with_since_only_users_with_something_newly_known_remain(events: DataFra
 def test_written_sequences_are_read_in_the_order_of_the_users(events: DataFrame, tmp_path: Path) -> None:
     folder = str(tmp_path / "sequences")
     sequences(events, SETTINGS, DAY).repartition(3).write.parquet(folder)
-    h = read_sequences(folder, SETTINGS)
+    h = read_sequences(folder, tuple(SETTINGS.behaviours))
     words = [
         "".join(h.items[i] if i >= 0 else "-" for i in h.item[a:b])
         for a, b in zip(h.offsets, h.offsets[1:], strict=False)
@@ -94,4 +95,4 @@ def test_no_sequence_is_no_data(events: DataFrame, tmp_path: Path) -> None:
     folder = str(tmp_path / "none")
     sequences(events, SETTINGS, DAY - 100 * HOUR).write.parquet(folder)
     with pytest.raises(NoDataError, match="no user has two behaviours to learn from"):
-        read_sequences(folder, SETTINGS)
+        read_sequences(folder, tuple(SETTINGS.behaviours))

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from recsys.config import EncoderSettings, RankerSettings, Settings
+from recsys.encoder import job
 from recsys.encoder.job import (
+    OnEpoch,
     checkpoints_of,
     encoders_of,
     keep_base,
@@ -20,6 +22,7 @@ from recsys.encoder.job import (
     train_encoder,
     write_embeddings,
 )  # fmt: skip
+from recsys.encoder.order import Begin, Order, carry_out
 from recsys.encoder.progress import EpochLog
 from recsys.encoder.trained import TrainedEncoder
 from recsys.errors import NoDataError
@@ -114,6 +117,26 @@ def test_base_and_encoder_know_the_time_before_the_labels_and_before_the_day(
     with pytest.raises(NoDataError, match="newer than the encoder"):
         train_encoder(view, settings, DAY, seen.append)  # the base knows it all already
     assert paths.encoder.joinpath("encoder.safetensors").read_bytes() == old  # a failure leaves what there was
+
+
+def test_with_several_processes_executors_carry_out_the_same_order(
+    warehouse: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What they do with it is tested in test_ranks.py, and on a cluster."""
+    orders, one, several = list[Order](), settings_of(tmp_path / "one"), settings_of(tmp_path / "several")
+    several = several.model_copy(update={"encoder": SMALL.model_copy(update={"processes": 2})})
+
+    def distribute(spark: SparkSession, order: Order, begin: Begin, on_epoch: OnEpoch) -> list[EpochLog]:
+        assert spark is warehouse.spark
+        orders.append(order)
+        return carry_out(order, begin, on_epoch)
+
+    monkeypatch.setattr(job, "distribute", distribute)
+    logs = [train_base(warehouse.view(), settings, DAY, lambda _: None) for settings in (one, several)]
+    assert [[log.loss for log in found] for found in logs] == [[log.loss for log in logs[0]]] * 2
+    assert [order.encoder.processes for order in orders] == [2]
+    assert orders[0].behaviours == tuple(several.behaviours)
+    assert TrainedEncoder.load(encoders_of(several, DAY).base).newest == micros(START - timedelta(hours=56))
 
 
 def test_a_step_without_anything_new_keeps_the_encoder(warehouse: Warehouse, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ def windows(*lengths: int, seed: int = 0) -> Batch:
         gap=random.integers(1, 20, size),
         ahead=random.integers(1, 20, size),
         time=np.zeros(size, dtype=np.int64),
+        value=np.full(size, np.nan),
     )
     end = np.cumsum(lengths)
     w = Windows(start=end - np.asarray(lengths), end=end)

@@ -113,7 +113,9 @@ def test_batches_are_shuffled() -> None:
 def test_collate_gives_each_token_its_place(lengths: list[int]) -> None:
     size = sum(lengths) + 3
     count = np.arange(size)
-    t = Tokens(item=count, behaviour=count % 3, gap=count + 1, ahead=count + 2, time=count * 10**6)
+    t = Tokens(
+        item=count, behaviour=count % 3, gap=count + 1, ahead=count + 2, time=count * 10**6, value=np.zeros(size)
+    )
     end = np.cumsum(ints(lengths)) + 3
     w = Windows(start=end - ints(lengths), end=end)
     flat = ragged(w.start, w.lengths)
@@ -139,7 +141,7 @@ def test_collate_gives_each_token_its_place(lengths: list[int]) -> None:
 def test_a_batch_moves_whole(lengths: list[int]) -> None:
     size = sum(lengths)
     count = np.arange(size)
-    t = Tokens(item=count, behaviour=count, gap=count, ahead=count, time=count)
+    t = Tokens(item=count, behaviour=count, gap=count, ahead=count, time=count, value=np.zeros(size))
     end = np.cumsum(ints(lengths))
     w = Windows(start=end - ints(lengths), end=end)
     moved = collate(t, w, np.arange(size), t.item).to(torch.device("meta"))
