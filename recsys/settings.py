@@ -133,6 +133,9 @@ class RankerSettings(Section):
     task_weights: Literal["fixed", "learned"] = Field(
         "fixed", description="what each head's loss counts; learned: by its uncertainty, the score keeps the weights"
     )
+    pairwise: float = Field(
+        0.0, ge=0, lt=1, description="share of the loss for the order of a request's items; the rest calibrates"
+    )
     selection: SelectionSettings = SelectionSettings()
     gate: GateSettings = GateSettings()
     explain: int = Field(2000, ge=0, description="held-out examples that importance is measured on; 0: not measured")

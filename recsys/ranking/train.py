@@ -1,8 +1,9 @@
-"""Training of the ranker: Adam, binary cross-entropy, early stopping on the newest slice. NumPy and torch.
+"""Training of the ranker: Adam, early stopping on the newest slice. NumPy and torch.
 
 Drawn negatives make it a noise-contrastive estimation (Gutmann and Hyvarinen 2010, section 2): with q the chance
 that the request draws an item, the cross-entropy of logit - ln q is least where the logit is the log probability of the
-item itself. Without ln q popular items, which are drawn more often, would be held back.
+item itself. Without ln q popular items, which are drawn more often, would be held back. Pairs of a request are
+compared by the same numbers (decision 026).
 
 Shape letters: N examples, F features, I inputs, T heads, B examples of a batch.
 """
@@ -25,7 +26,7 @@ from recsys.ranking.gate import look
 from recsys.ranking.heads import Heads, Task, alone, heads_of, tasks_of
 from recsys.ranking.inputs import Inputs
 from recsys.ranking.model import Ranker, mixture
-from recsys.ranking.objective import objective
+from recsys.ranking.objective import batches, objective
 from recsys.ranking.trained import Shape, TrainedRanker
 from recsys.ranking.validation import Bool, area_under_curve, logloss, split
 
@@ -113,7 +114,8 @@ def train_ranker(
             torch.from_numpy(values).to(device)
             for values in (ranker.inputs.apply(examples.x), heads.labels, heads.weight, examples.offset)
         )
-        run = _Run(ranker.model, inputs, labels, weight, offset, examples.y, older, settings)
+        request = torch.from_numpy(examples.request)
+        run = _Run(ranker.model, inputs, labels, weight, offset, request, examples.y, older, settings)
         logs = _fit(run, warm=start is not None, on_epoch=on_epoch)
     seen = look(examples.x, examples.y, examples.request)
     return replace(ranker, shape=ranker.shape.model_copy(update={"seen": seen})), logs
@@ -128,9 +130,10 @@ def check_start(start: TrainedRanker | None, settings: RankerSettings, names: tu
         raise BundleError(f"The ranker to start from has other features ({changed}): train from the beginning.")
     chosen = start.shape.selection.settings if start.shape.selection else SelectionSettings()
     asked = {"ranker.operations": settings.operations, "ranker.selection": settings.selection}
-    asked |= {"ranker.tasks": settings.tasks, "ranker.task_weights": settings.task_weights}
+    asked |= {f"ranker.{name}": getattr(settings, name) for name in ("tasks", "task_weights", "pairwise")}
     learned = {"ranker.operations": start.shape.operations or (), "ranker.selection": chosen}
     learned |= {"ranker.tasks": start.shape.weights, "ranker.task_weights": start.shape.task_weights}
+    learned["ranker.pairwise"] = start.shape.pairwise or 0.0
     if other := [key for key, value in asked.items() if value != learned[key]]:
         raise BundleError(
             f"The ranker to start from was trained with other {' and '.join(other)} than the settings have: "
@@ -151,6 +154,7 @@ class _Run:
     labels: torch.Tensor  # [N, T]
     weight: torch.Tensor  # [N, T]
     offset: torch.Tensor  # [N]
+    request: torch.Tensor  # [N]
     y: F32  # [N]
     older: Bool  # [N]
     settings: RankerSettings
@@ -161,7 +165,9 @@ class _Run:
 
     def loss(self, rows: torch.Tensor) -> torch.Tensor:
         """Of a batch."""
-        return objective(self.logits(rows), self.labels[rows], self.weight[rows], self.model.log_variance)
+        learned, request = self.model.log_variance, self.request[rows.cpu()].to(rows.device)
+        told = self.logits(rows), self.labels[rows], self.weight[rows], request
+        return objective(*told, self.settings.pairwise, learned)
 
     def validate(self) -> tuple[float, float]:
         """Logloss and AUC on the newest slice, of the heads together."""
@@ -186,6 +192,7 @@ def _fresh(inputs: Inputs, tasks: tuple[Task, ...], settings: RankerSettings) ->
         dropout=settings.dropout,
         tasks=tasks or None,
         learned=settings.task_weights == "learned" or None,
+        pairwise=settings.pairwise or None,
     )
     return TrainedRanker(shape=shape, inputs=inputs, model=shape.network(inputs.width))
 
@@ -230,9 +237,9 @@ def _epoch(run: _Run, optimiser: torch.optim.Optimizer) -> tuple[float, int]:
     run.model.train()
     asked = (run.weight > 0).any(dim=1).cpu().numpy()
     rows = torch.from_numpy(np.flatnonzero(run.older & asked))
-    order = rows[torch.randperm(len(rows))].to(run.inputs.device)
     total, seen = 0.0, 0
-    for batch in torch.split(order, run.settings.batch):
+    for drawn in batches(rows, run.request, run.settings.batch, whole=run.settings.pairwise > 0):
+        batch = drawn.to(run.inputs.device)
         if len(batch) < 2:  # batch norm has no variance of one example; it comes in another epoch
             continue
         loss = run.loss(batch)

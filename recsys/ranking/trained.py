@@ -48,6 +48,7 @@ class Shape(Section):
     dropout: float
     tasks: tuple[Task, ...] | None = None  # the heads; None: one, for all target behaviours alike
     learned: bool | None = None  # what each head's loss counts was learned; None: it was set
+    pairwise: float | None = None  # share of the order of a request's items in the loss; None: 0
 
     @model_validator(mode="after")
     def _shares(self) -> Shape:
