@@ -69,8 +69,7 @@ def train_and_challenge(
     first, last = steps[0].since, steps[-1].until
     versions = write_examples(warehouse, settings, steps, pinned)
     rows = example_rows(warehouse.view(), first, last)
-    found = as_examples(rows, sorted(settings.ranker.tasks))
-    made = pinned_of(warehouse, settings, steps, versions, rows)
+    found, made = as_examples(rows, settings.ranker.tasks), pinned_of(warehouse, settings, steps, versions, rows)
     if pinned:
         pinned.agree(made)
     else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timezone
 from functools import reduce
 from pathlib import Path
@@ -123,8 +123,8 @@ def example_rows(view: View, first: datetime, last: datetime) -> pa.Table:
     return table.sort_by(order)
 
 
-def as_examples(table: pa.Table, tasks: Sequence[str] = ()) -> Examples:
-    """What the ranker learns from, in the order of the rows; with `tasks` also which of these behaviours followed."""
+def as_examples(table: pa.Table, tasks: Collection[str] = ()) -> Examples:
+    """What the ranker learns from, in the order of the rows; with `tasks` also which of these, by name, followed."""
     flat = pc.list_flatten(table["features"].combine_chunks()).to_numpy(zero_copy_only=False)
     codes = [table[name].combine_chunks().dictionary_encode().indices for name in ("request_id", "user_id")]
     request, user = (code.to_numpy(zero_copy_only=False).astype(np.int64) for code in codes)
@@ -135,7 +135,7 @@ def as_examples(table: pa.Table, tasks: Sequence[str] = ()) -> Examples:
         at=table["at"].cast(pa.int64()).to_numpy(),
         user=user,
         offset=np.log(pc.fill_null(table["draw_chance"], 1.0).to_numpy()).astype(np.float32),
-        outcomes=_outcomes(table["outcomes"].combine_chunks(), tasks) if tasks else None,
+        outcomes=_outcomes(table["outcomes"].combine_chunks(), sorted(tasks)) if tasks else None,
     )
 
 

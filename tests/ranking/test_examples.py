@@ -79,10 +79,7 @@ def test_a_shown_list_gives_its_own_negatives() -> None:
         (1, 1, IMPRESSION, 10, 5),  # another user's list of the same id
     ]
     pairs = made(log(rows), noise(NOTHING, 4))
-    assert tuples(pairs) == [
-        (0, True, 10, PURCHASE),
-        (0, True, 12, MISSING),
-    ]
+    assert tuples(pairs) == [(0, True, 10, PURCHASE), (0, True, 12, MISSING)]
     assert pairs.outcomes.tolist() == [[True, True], [False, False]]  # clicked and purchased
 
 
