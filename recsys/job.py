@@ -27,7 +27,7 @@ from recsys.features.definitions import check_features
 from recsys.features.kept import check_texts
 from recsys.io import Warehouse
 from recsys.pseudonyms import ensure_key
-from recsys.ranking.declared import check_operations
+from recsys.ranking.declared import check_operations, check_tasks
 
 logger = logging.getLogger(__name__)
 
@@ -157,6 +157,7 @@ def resolved(settings: Settings) -> Settings:
     with_behaviours = merged(settings, mapping)
     check_features(with_behaviours)
     check_operations(with_behaviours)
+    check_tasks(with_behaviours)
     check_texts(with_behaviours, query=mapping.query is not None, context=mapping.context)
     return with_behaviours.model_copy(update={"pseudonym_key_file": ensure_key(settings.pseudonym_key_file)})
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -130,6 +130,15 @@ class RankerSettings(Section):
     popularity: float = Field(0.5, ge=0, le=1, description="power of an item's events in that draw; 0: all items alike")
     max_requests: int = Field(200_000, ge=1, description="labelled requests in one run; drawn by seed beyond that")
     operations: tuple[Operation, ...] = Field((), description="what is done with features: docs/operations.md")
+    tasks: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = Field(
+        default={}, description="a head for each target behaviour, and what one counts; empty: all alike, one head"
+    )
+    task_weights: Literal["fixed", "learned"] = Field(
+        "fixed", description="what each head's loss counts; learned: by its uncertainty, the score keeps the weights"
+    )
+    pairwise: float = Field(
+        0.0, ge=0, lt=1, description="share of the loss for the order of a request's items; the rest calibrates"
+    )
     selection: SelectionSettings = SelectionSettings()
     gate: GateSettings = GateSettings()
     explain: int = Field(2000, ge=0, description="held-out examples that importance is measured on; 0: not measured")

@@ -26,6 +26,7 @@ from recsys.monitor.paired import paired_ndcg
 from recsys.monitor.selection import log_selection
 from recsys.paths import local_folder
 from recsys.ranking.gate import broken
+from recsys.ranking.held import head_figures
 from recsys.ranking.job import as_examples, example_rows, pinned_of, steps_again, write_examples
 from recsys.ranking.pinned import Pinned
 from recsys.ranking.select import train_selected
@@ -68,7 +69,7 @@ def train_and_challenge(
     first, last = steps[0].since, steps[-1].until
     versions = write_examples(warehouse, settings, steps, pinned)
     rows = example_rows(warehouse.view(), first, last)
-    found, made = as_examples(rows), pinned_of(warehouse, settings, steps, versions, rows)
+    found, made = as_examples(rows, settings.ranker.tasks), pinned_of(warehouse, settings, steps, versions, rows)
     if pinned:
         pinned.agree(made)
     else:
@@ -113,6 +114,8 @@ def _train(found: Examples, settings: Settings, names: tuple[str, ...], start: T
     if start is None and ranker.shape.selection is not None:
         log_selection(ranker.shape.selection)
     log_explained(ranker, found, settings)
+    figures = head_figures(ranker, found, settings.ranker)
+    mlflow.log_metrics({name: value for name, value in figures.items() if value == value})
     mlflow.log_metrics({"best_epoch": best_epoch(logs), "trained_examples": len(found.y)})
     return ranker
 

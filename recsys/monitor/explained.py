@@ -12,8 +12,9 @@ from matplotlib.axes import Axes
 from recsys.config import Settings
 from recsys.features.history import F64
 from recsys.monitor import plots
+from recsys.ranking.held import held_out
 from recsys.ranking.importance import gradients, importance
-from recsys.ranking.train import Examples, held_out
+from recsys.ranking.train import Examples
 from recsys.ranking.trained import TrainedRanker
 from recsys.ranking.validation import reliability, split
 from recsys.registry import tracking
@@ -26,7 +27,8 @@ REPEATS = 3  # shuffles of each feature
 
 def log_explained(ranker: TrainedRanker, examples: Examples, settings: Settings) -> None:
     """Reliability of the held-out slice, and the importance of each feature on `ranker.explain` examples of it."""
-    held = reliability(*held_out(ranker, examples, settings.ranker))
+    labels, chance, weight = held_out(ranker, examples, settings.ranker)
+    held = reliability(labels, chance, weight=weight)
     tracking.log_plot("reliability", lambda axes: plots.draw_reliability(axes, held))
     mlflow.log_metrics({"validation_calibration_error": held.error})
     if not settings.ranker.explain:

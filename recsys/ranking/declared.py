@@ -34,6 +34,21 @@ def check_operations(settings: Settings) -> None:
         raise ConfigError("ranker.selection.drop: no feature is left.")
 
 
+def check_tasks(settings: Settings) -> None:
+    """ConfigError: `ranker.tasks` does not name each target behaviour, or something else, or is needed and empty."""
+    ranker, targets = settings.ranker, settings.targets()
+    for name in ranker.tasks:
+        if name not in targets:
+            raise ConfigError(f"ranker.tasks: {name!r} is no target behaviour.{nearest(name, targets)}")
+    if lacking := [name for name in targets if ranker.tasks and name not in ranker.tasks]:
+        raise ConfigError(
+            f"ranker.tasks: {', '.join(lacking)} would have no head, and the ranker would not learn from it: give it a "
+            "weight, or set `target: false` under behaviours."
+        )
+    if ranker.task_weights == "learned" and len(ranker.tasks) < 2:
+        raise ConfigError("ranker.task_weights: learned weights need two heads: name the targets in ranker.tasks.")
+
+
 def replaced(operations: Iterable[Operation]) -> list[str]:
     """The features that an operation treats in place of the default, in order."""
     return [

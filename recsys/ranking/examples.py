@@ -1,6 +1,7 @@
 """From logged behaviours to labelled (request, item) pairs: shown lists, or targets with drawn negatives. NumPy only.
 
-Shape letters: E events, R requests, M pairs, H hours, S items of all hours' pools, Q own requests, J draws of one.
+Shape letters: E events, R requests, M pairs, T target behaviours, H hours, S items of all hours' pools, Q own requests,
+J draws of one.
 """
 
 from __future__ import annotations
@@ -98,7 +99,8 @@ class Pairs:
     row: I64  # [M] row of the log that says user, time and id of the request
     shown: Bool  # [M] the request is a shown list
     item: I32  # [M] code as in the log
-    behaviour: I8  # [M] the target behaviour: label 1; MISSING: label 0
+    behaviour: I8  # [M] the target behaviour, of several the newest: label 1; MISSING: label 0
+    outcomes: Bool  # [M, T] each of the target behaviours that the item got
     chance: F64  # [M] of the item to be among the negatives that such a request draws; NaN: in a shown list
 
 
@@ -132,6 +134,7 @@ def make_pairs(log: Log, asked: Bool, moment: I64, kinds: Kinds, noise: Noise, l
         shown=np.concatenate([shown.shown, own.shown]),
         item=np.concatenate([shown.item, own.item]),
         behaviour=np.concatenate([shown.behaviour, own.behaviour]),
+        outcomes=np.concatenate([shown.outcomes, own.outcomes]),
         chance=np.concatenate([shown.chance, own.chance]),
     )
 
@@ -165,6 +168,7 @@ def _shown(log: Log, kinds: Kinds, target: Bool, rule: Lists) -> Pairs:
     cells, place = np.unique(owner * items + log.item[impressions], return_index=True)  # a (list, item) pair each
     behaviour = np.full(len(cells), MISSING, dtype=np.int8)
     engaged = np.zeros(len(cells), dtype=np.bool_)
+    outcomes = np.zeros((len(cells), len(kinds.targets)), dtype=np.bool_)
     rows = np.flatnonzero(usable & np.isin(log.behaviour, kinds.engaged))
     rows = rows[np.isin(key[rows], lists)]
     wanted = np.searchsorted(lists, key[rows]) * items + log.item[rows]
@@ -175,6 +179,7 @@ def _shown(log: Log, kinds: Kinds, target: Bool, rule: Lists) -> Pairs:
     engaged[cell] = True
     hits = target[rows] & (age >= 0)
     behaviour[cell[hits]] = log.behaviour[rows[hits]]  # of several targets the newest stays
+    np.logical_or.at(outcomes, cell[hits], log.behaviour[rows[hits]][:, None] == kinds.targets)
     request = owner[place]
     newest = np.zeros(len(lists), dtype=np.int64)
     np.maximum.at(newest, request, log.time[impressions[place]])
@@ -186,6 +191,7 @@ def _shown(log: Log, kinds: Kinds, target: Bool, rule: Lists) -> Pairs:
         shown=np.ones(len(kept), dtype=np.bool_),
         item=log.item[impressions[place[kept]]],
         behaviour=behaviour[kept],
+        outcomes=outcomes[kept],
         chance=np.full(len(kept), np.nan),
     )
 
@@ -214,6 +220,7 @@ def _drawn(log: Log, moment: I64, kinds: Kinds, rows: I64, noise: Noise) -> Pair
         shown=np.zeros(len(chosen), dtype=np.bool_),
         item=chosen,
         behaviour=behaviour[allowed],
+        outcomes=behaviour[allowed][:, None] == kinds.targets,
         chance=draw_chance(noise, moment[row], chosen),
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timezone
 from functools import reduce
 from pathlib import Path
@@ -21,6 +21,7 @@ from recsys.encoder.job import Step
 from recsys.errors import NoDataError
 from recsys.features.backfill import backfill
 from recsys.features.stored import stored_item_features
+from recsys.features.windows import Bool
 from recsys.io import View, Warehouse
 from recsys.past import view_of
 from recsys.ranking.pinned import Pinned, PinnedStep, fingerprint, folder_hash, rests_on
@@ -40,6 +41,7 @@ SCHEMA = pa.schema(
         "item_id": pa.string(),
         "at": UTC,
         "label": pa.float32(),
+        "outcomes": pa.list_(pa.string()),
         "draw_chance": pa.float64(),
         "features": pa.list_(pa.float32()),
     }
@@ -121,8 +123,8 @@ def example_rows(view: View, first: datetime, last: datetime) -> pa.Table:
     return table.sort_by(order)
 
 
-def as_examples(table: pa.Table) -> Examples:
-    """What the ranker learns from, in the order of the rows."""
+def as_examples(table: pa.Table, tasks: Collection[str] = ()) -> Examples:
+    """What the ranker learns from, in the order of the rows; with `tasks` also which of these, by name, followed."""
     flat = pc.list_flatten(table["features"].combine_chunks()).to_numpy(zero_copy_only=False)
     codes = [table[name].combine_chunks().dictionary_encode().indices for name in ("request_id", "user_id")]
     request, user = (code.to_numpy(zero_copy_only=False).astype(np.int64) for code in codes)
@@ -133,4 +135,13 @@ def as_examples(table: pa.Table) -> Examples:
         at=table["at"].cast(pa.int64()).to_numpy(),
         user=user,
         offset=np.log(pc.fill_null(table["draw_chance"], 1.0).to_numpy()).astype(np.float32),
+        outcomes=_outcomes(table["outcomes"].combine_chunks(), sorted(tasks)) if tasks else None,
     )
+
+
+def _outcomes(lists: pa.ListArray, tasks: Sequence[str]) -> Bool:
+    """[N, T] whether each row's list holds each of the names."""
+    told = np.zeros((len(lists), len(tasks)), dtype=np.bool_)
+    head = pc.fill_null(pc.index_in(lists.flatten(), value_set=pa.array(tasks, pa.string())), -1).to_numpy()
+    told[pc.list_parent_indices(lists).to_numpy()[head >= 0], head[head >= 0]] = True
+    return told

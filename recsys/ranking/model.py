@@ -1,6 +1,7 @@
 """The ranking network: cross layers beside an MLP, with batch norm (DCN-v2 in parallel; Wang et al. 2021, section 3).
 
-Shape letters: N examples, I inputs (features and indicators of missing ones), H width of the last hidden layer.
+Shape letters: N examples, I inputs (features and indicators of missing ones), H width of the last hidden layer,
+T heads.
 """
 
 from __future__ import annotations
@@ -26,9 +27,22 @@ class Cross(nn.Module):
 
 
 class Ranker(nn.Module):
-    """Standardised inputs to one logit: sigmoid(logit) is the probability that a target behaviour follows."""
+    """Standardised inputs to one logit: sigmoid(logit) is the probability that a target behaviour follows.
 
-    def __init__(self, inputs: int, hidden: Sequence[int], cross: int, dropout: float) -> None:
+    Several heads on one body have `shares` of it, which add up to 1. `learned`: how much each head's loss counts is a
+    weight of the network (Kendall et al. 2018, section 3.2), which scores do not depend on.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        hidden: Sequence[int],
+        cross: int,
+        dropout: float,
+        shares: Sequence[float] = (1.0,),
+        *,
+        learned: bool = False,
+    ) -> None:
         super().__init__()
         self.norm = nn.BatchNorm1d(inputs)
         self.cross = nn.ModuleList(Cross(inputs) for _ in range(cross))
@@ -37,10 +51,17 @@ class Ranker(nn.Module):
             # Batch norm has its own shift, so the layer before it needs none.
             layers += [nn.Linear(before, after, bias=False), nn.BatchNorm1d(after), nn.ReLU(), nn.Dropout(dropout)]
         self.deep = nn.Sequential(*layers)
-        self.head = nn.Linear((hidden[-1] if hidden else inputs) + (inputs if cross else 0), 1)
+        self.head = nn.Linear((hidden[-1] if hidden else inputs) + (inputs if cross else 0), len(shares))
+        self.shares: Tensor
+        self.register_buffer("shares", torch.tensor(shares, dtype=torch.float32), persistent=False)
+        self.log_variance = nn.Parameter(torch.zeros(len(shares))) if learned else None
 
     def forward(self, x: Tensor) -> Tensor:
-        """[N, I] -> [N] logits. In training mode N must be at least 2, for the statistics of the batch."""
+        """[N, I] -> [N] logits of the heads together. N as in `heads`."""
+        return mixture(self.heads(x), self.shares)
+
+    def heads(self, x: Tensor) -> Tensor:
+        """[N, I] -> [N, T] logits. In training mode N must be at least 2, for the statistics of the batch."""
         first = self.norm(x)  # [N, I]
         parts = [self.deep(first)]  # [N, H]
         crossed = first
@@ -48,5 +69,13 @@ class Ranker(nn.Module):
             crossed = layer(first, crossed)  # [N, I]
         if len(self.cross):
             parts.append(crossed)
-        logits: Tensor = self.head(torch.cat(parts, dim=1)).squeeze(1)  # [N]
+        logits: Tensor = self.head(torch.cat(parts, dim=1))  # [N, T]
         return logits
+
+
+def mixture(logits: Tensor, shares: Tensor) -> Tensor:
+    """[N] logit whose odds are the mean of the heads' odds, from their logits [N, T], weighted by `shares` [T]."""
+    if logits.shape[1] == 1:
+        return logits.squeeze(1)
+    mixed: Tensor = torch.logsumexp(logits + shares.log(), dim=1)
+    return mixed

@@ -122,6 +122,7 @@ def with_near(
         shown=np.zeros(len(place), dtype=np.bool_),
         item=item,
         behaviour=np.full(len(place), MISSING, dtype=np.int8),
+        outcomes=np.zeros((len(place), pairs.outcomes.shape[1]), dtype=np.bool_),
         chance=_either(drawn, near.chance(place, item + 1, vectors)),
     )
 

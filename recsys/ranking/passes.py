@@ -1,6 +1,6 @@
 """The two passes over users as Arrow tables: events -> labelled pairs, and histories with pairs -> features. No Spark.
 
-Shape letters: E behaviours, M pairs, C items of the histories' dictionary, Fi item features.
+Shape letters: E behaviours, M pairs, T target behaviours, C items of the histories' dictionary, Fi item features.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from recsys.config import RankerSettings, Settings
 from recsys.features.definitions import item_features_of
 from recsys.features.history import F32, FIELDS, I32, I64, MISSING, Histories, from_columns
+from recsys.features.windows import Bool
 from recsys.ranking.assemble import Encoder, Requests, features
 from recsys.ranking.examples import (
     HOUR,
@@ -137,9 +138,16 @@ def labelled(
             "ahead": pa.array(~shown & (moment < log.time)[row]),
             "label": pa.array(positive.astype(np.float32)),
             "target": names.take(pa.array(behaviour, mask=~positive)),
+            "outcomes": _named(np.concatenate([pairs.outcomes, near.outcomes]), names.take(pa.array(kinds.targets))),
             "draw_chance": pa.array(np.concatenate([pairs.chance, near.chance]), from_pandas=True),
         }
     )
+
+
+def _named(outcomes: Bool, names: pa.StringArray) -> pa.ListArray:
+    """[M] lists of the `names` that are true in [M, T]."""
+    offsets = np.append(0, np.cumsum(outcomes.sum(axis=1)))
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), names.take(pa.array(np.nonzero(outcomes)[1])))
 
 
 def _list_ids(ids: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -185,8 +193,8 @@ def featured(table: pa.Table, encoder: Encoder, settings: Settings) -> pa.Table:
     rows = asked.take(pa.array(kept))
     lists = pa.FixedSizeListArray.from_arrays(pa.array(matrix.ravel()), matrix.shape[1]).cast(pa.list_(pa.float32()))
     return (
-        rows.select(["event_id", "user_id", "item_id", "event_time", "label", "behaviour", "draw_chance"])
-        .rename_columns(["request_id", "user_id", "item_id", "at", "label", "behaviour", "draw_chance"])
+        rows.select(["event_id", "user_id", "item_id", "event_time", "label", "behaviour", "outcomes", "draw_chance"])
+        .rename_columns(["request_id", "user_id", "item_id", "at", "label", "behaviour", "outcomes", "draw_chance"])
         .append_column("features", lists)
     )
 

@@ -26,12 +26,12 @@ from recsys.tables import EXAMPLES, RECENT_FIELDS
 Pass = Callable[[Batches], Iterator[pa.RecordBatch]]
 PAIRS = (
     "user_id string, request_id string, item_id string, at timestamp, ahead boolean, label float, target string, "
-    "draw_chance double"
+    "outcomes array<string>, draw_chance double"
 )
 WIDE = 100  # times ranker.pool: items of the pool that no hour is asked of
 FEATURED = (
     "request_id string, user_id string, item_id string, at timestamp, label float, behaviour string, "
-    "draw_chance double, features array<float>"
+    "outcomes array<string>, draw_chance double, features array<float>"
 )
 
 
@@ -179,6 +179,7 @@ def _together(history: DataFrame, pairs: DataFrame, ranker: RankerSettings) -> D
         "item_id",
         "ahead",
         "label",
+        "outcomes",
         "draw_chance",
         "item_row",
     )

@@ -1,10 +1,11 @@
-"""Training of the ranker: Adam, binary cross-entropy, early stopping on the newest slice. NumPy and torch.
+"""Training of the ranker: Adam, early stopping on the newest slice. NumPy and torch.
 
 Drawn negatives make it a noise-contrastive estimation (Gutmann and Hyvarinen 2010, section 2): with q the chance
 that the request draws an item, the cross-entropy of logit - ln q is least where the logit is the log probability of the
-item itself. Without ln q popular items, which are drawn more often, would be held back.
+item itself. Without ln q popular items, which are drawn more often, would be held back. Pairs of a request are
+compared by the same numbers (decision 026).
 
-Shape letters: N examples, F features, I inputs, B examples of a batch.
+Shape letters: N examples, F features, I inputs, T heads, B examples of a batch.
 """
 
 from __future__ import annotations
@@ -16,15 +17,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from torch.nn.functional import binary_cross_entropy_with_logits
 
 from recsys.config import RankerSettings, SelectionSettings
 from recsys.errors import BundleError, NoDataError
 from recsys.features.history import F32, I64
 from recsys.ranking.fit import fit_inputs
 from recsys.ranking.gate import look
+from recsys.ranking.heads import Heads, Task, alone, heads_of, tasks_of
 from recsys.ranking.inputs import Inputs
-from recsys.ranking.model import Ranker
+from recsys.ranking.model import Ranker, mixture
+from recsys.ranking.objective import batches, objective
 from recsys.ranking.trained import Shape, TrainedRanker
 from recsys.ranking.validation import Bool, area_under_curve, logloss, split
 
@@ -39,6 +41,18 @@ class Examples:
     at: I64  # [N] time of the request, microseconds since 1970 UTC
     user: I64  # [N] pairs of one user share a number
     offset: F32  # [N] ln of the chance that the request draws the item as a negative; 0: shown, not drawn
+    outcomes: Bool | None = None  # [N, T] each target behaviour that the item got; None: not asked for
+
+    def heads(self, weights: dict[str, float]) -> Heads:
+        """What each head learns, T `weights` by behaviour; without any, one head for all.
+
+        NoDataError: the examples do not tell the behaviours apart.
+        """
+        if not weights:
+            return alone(self.y)
+        if self.outcomes is None or self.outcomes.shape[1] != len(weights):
+            raise NoDataError(f"The examples do not tell {', '.join(weights)} apart, which ranker.tasks gives heads.")
+        return heads_of(self.outcomes, self.request, tuple(weights.values()))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,23 +101,28 @@ def train_ranker(
     check_start(start, settings, names)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
+        heads = examples.heads(dict(sorted(settings.tasks.items())) if start is None else start.shape.weights)
+        if not all(heads.of(rows).asked.any() for rows in (older, ~older)):
+            raise NoDataError("No request holds both what a head is to predict and what it is not: widen ranker.days.")
         if start is None:
-            ranker = _fresh(fit_inputs(examples.x[older], names, settings.operations, dropped), settings)
+            fitted = fit_inputs(examples.x[older], names, settings.operations, dropped)
+            ranker = _fresh(fitted, _tasks(heads, older, settings), settings)
         else:
             ranker = deepcopy(start)
         ranker.model.to(device)
-        inputs, labels, offset = (
+        inputs, labels, weight, offset = (
             torch.from_numpy(values).to(device)
-            for values in (ranker.inputs.apply(examples.x), examples.y, examples.offset)
+            for values in (ranker.inputs.apply(examples.x), heads.labels, heads.weight, examples.offset)
         )
-        run = _Run(ranker.model, inputs, labels, offset, older, settings)
+        request = torch.from_numpy(examples.request)
+        run = _Run(ranker.model, inputs, labels, weight, offset, request, examples.y, older, settings)
         logs = _fit(run, warm=start is not None, on_epoch=on_epoch)
     seen = look(examples.x, examples.y, examples.request)
     return replace(ranker, shape=ranker.shape.model_copy(update={"seen": seen})), logs
 
 
 def check_start(start: TrainedRanker | None, settings: RankerSettings, names: tuple[str, ...]) -> None:
-    """BundleError: the ranker to start from has other features than `names`, other operations or another selection."""
+    """BundleError: the ranker to start from has other features than `names`, or other inputs, heads or losses."""
     if start is None:
         return
     if start.names != names:
@@ -111,7 +130,10 @@ def check_start(start: TrainedRanker | None, settings: RankerSettings, names: tu
         raise BundleError(f"The ranker to start from has other features ({changed}): train from the beginning.")
     chosen = start.shape.selection.settings if start.shape.selection else SelectionSettings()
     asked = {"ranker.operations": settings.operations, "ranker.selection": settings.selection}
+    asked |= {f"ranker.{name}": getattr(settings, name) for name in ("tasks", "task_weights", "pairwise")}
     learned = {"ranker.operations": start.shape.operations or (), "ranker.selection": chosen}
+    learned |= {"ranker.tasks": start.shape.weights, "ranker.task_weights": start.shape.task_weights}
+    learned["ranker.pairwise"] = start.shape.pairwise or 0.0
     if other := [key for key, value in asked.items() if value != learned[key]]:
         raise BundleError(
             f"The ranker to start from was trained with other {' and '.join(other)} than the settings have: "
@@ -119,38 +141,45 @@ def check_start(start: TrainedRanker | None, settings: RankerSettings, names: tu
         )
 
 
-def held_out(ranker: TrainedRanker, examples: Examples, settings: RankerSettings) -> tuple[F32, F32]:
-    """Of the examples that training was stopped on: labels, and the chance that each is a label and not a draw."""
-    newest = ~split(examples.request, examples.at, settings.validation)
-    logits = ranker.logits(examples.x[newest]) - examples.offset[newest]
-    return examples.y[newest], (1 / (1 + np.exp(-np.clip(logits, -50, 50)))).astype(np.float32)
+def _tasks(heads: Heads, older: Bool, settings: RankerSettings) -> tuple[Task, ...]:
+    """The heads of a first training; none: one for all behaviours."""
+    weights = dict(sorted(settings.tasks.items()))
+    return tasks_of(heads.of(older), weights) if weights else ()
 
 
 @dataclass(frozen=True, eq=False)
 class _Run:
     model: Ranker
     inputs: torch.Tensor  # [N, I]
-    labels: torch.Tensor  # [N]
+    labels: torch.Tensor  # [N, T]
+    weight: torch.Tensor  # [N, T]
     offset: torch.Tensor  # [N]
+    request: torch.Tensor  # [N]
+    y: F32  # [N]
     older: Bool  # [N]
     settings: RankerSettings
 
     def logits(self, rows: torch.Tensor) -> torch.Tensor:
-        """Log odds that each of these examples is a label and not a draw."""
-        logits: torch.Tensor = self.model(self.inputs[rows]) - self.offset[rows]
-        return logits
+        """[B, T] log odds that each of these examples is the head's label and not a draw."""
+        return self.model.heads(self.inputs[rows]) - self.offset[rows, None]
+
+    def loss(self, rows: torch.Tensor) -> torch.Tensor:
+        """Of a batch."""
+        learned, request = self.model.log_variance, self.request[rows.cpu()].to(rows.device)
+        told = self.logits(rows), self.labels[rows], self.weight[rows], request
+        return objective(*told, self.settings.pairwise, learned)
 
     def validate(self) -> tuple[float, float]:
-        """Logloss and AUC on the newest slice."""
+        """Logloss and AUC on the newest slice, of the heads together."""
         self.model.eval()
         newest = torch.from_numpy(~self.older).to(self.inputs.device)
         with torch.inference_mode():
-            probability = torch.sigmoid(self.logits(newest)).cpu().numpy()
-        y = self.labels[newest].cpu().numpy()
-        return logloss(y, probability), area_under_curve(y, probability)
+            probability = torch.sigmoid(mixture(self.logits(newest), self.model.shares)).cpu().numpy()
+        heads = Heads(labels=self.labels[newest].cpu().numpy(), weight=self.weight[newest].cpu().numpy())
+        return logloss(*heads.spread(probability)), area_under_curve(self.y[~self.older], probability)
 
 
-def _fresh(inputs: Inputs, settings: RankerSettings) -> TrainedRanker:
+def _fresh(inputs: Inputs, tasks: tuple[Task, ...], settings: RankerSettings) -> TrainedRanker:
     every = len(inputs.plain) == len(inputs.names)
     shape = Shape(
         names=inputs.names,
@@ -161,10 +190,11 @@ def _fresh(inputs: Inputs, settings: RankerSettings) -> TrainedRanker:
         hidden=settings.hidden,
         cross=settings.cross,
         dropout=settings.dropout,
+        tasks=tasks or None,
+        learned=settings.task_weights == "learned" or None,
+        pairwise=settings.pairwise or None,
     )
-    return TrainedRanker(
-        shape=shape, inputs=inputs, model=Ranker(inputs.width, shape.hidden, shape.cross, shape.dropout)
-    )
+    return TrainedRanker(shape=shape, inputs=inputs, model=shape.network(inputs.width))
 
 
 def _fit(run: _Run, *, warm: bool, on_epoch: Callable[[EpochLog], None] | None) -> list[EpochLog]:
@@ -205,13 +235,14 @@ def best_epoch(logs: list[EpochLog]) -> int:
 def _epoch(run: _Run, optimiser: torch.optim.Optimizer) -> tuple[float, int]:
     """One pass over the older examples in random order: mean loss and examples seen."""
     run.model.train()
-    rows = torch.from_numpy(np.flatnonzero(run.older))
-    order = rows[torch.randperm(len(rows))].to(run.inputs.device)
+    asked = (run.weight > 0).any(dim=1).cpu().numpy()
+    rows = torch.from_numpy(np.flatnonzero(run.older & asked))
     total, seen = 0.0, 0
-    for batch in torch.split(order, run.settings.batch):
+    for drawn in batches(rows, run.request, run.settings.batch, whole=run.settings.pairwise > 0):
+        batch = drawn.to(run.inputs.device)
         if len(batch) < 2:  # batch norm has no variance of one example; it comes in another epoch
             continue
-        loss = binary_cross_entropy_with_logits(run.logits(batch), run.labels[batch])
+        loss = run.loss(batch)
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()

@@ -1,6 +1,6 @@
 """A trained ranker: network and fitted inputs, scored and stored together. Safetensors and JSON, no pickle.
 
-Shape letters: N examples, F features.
+Shape letters: N examples, F features, T heads.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from pydantic import ValidationError
+from pydantic import ValidationError, model_validator
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
@@ -20,6 +20,7 @@ from recsys.config import Operation, Section
 from recsys.errors import BundleError
 from recsys.features.history import F32
 from recsys.ranking.gate import Seen
+from recsys.ranking.heads import Task
 from recsys.ranking.inputs import Inputs
 from recsys.ranking.model import Ranker
 from recsys.ranking.selected import Selected
@@ -45,6 +46,32 @@ class Shape(Section):
     hidden: tuple[int, ...]
     cross: int
     dropout: float
+    tasks: tuple[Task, ...] | None = None  # the heads; None: one, for all target behaviours alike
+    learned: bool | None = None  # what each head's loss counts was learned; None: it was set
+    pairwise: float | None = None  # share of the order of a request's items in the loss; None: 0
+
+    @model_validator(mode="after")
+    def _shares(self) -> Shape:
+        if self.tasks is not None and abs(sum(task.share for task in self.tasks) - 1) > 1e-6:
+            raise ValueError("the heads' shares do not add up to 1")
+        if list(self.weights) != sorted(self.weights) or len(self.weights) != len(self.tasks or ()):
+            raise ValueError("the heads are not in the order of their names, each once")
+        return self
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """What a behaviour of each head counts, in the order of the heads; empty: there is one for all alike."""
+        return {task.behaviour: task.weight for task in self.tasks or ()}
+
+    @property
+    def task_weights(self) -> str:
+        """As `ranker.task_weights` has it."""
+        return "learned" if self.learned else "fixed"
+
+    def network(self, inputs: int) -> Ranker:
+        """The network of so many inputs, untrained."""
+        shares = tuple(task.share for task in self.tasks or ()) or (1.0,)
+        return Ranker(inputs, self.hidden, self.cross, self.dropout, shares, learned=bool(self.learned))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -62,23 +89,26 @@ class TrainedRanker:
 
     def score(self, x: F32, /) -> F32:
         """[N, F] plain values, NaN: unknown -> [N] probability of a target behaviour. BundleError: another width."""
-        return self._output(x, torch.sigmoid)
+        return self._output(x, lambda inputs: torch.sigmoid(self.model(inputs)))
 
     def logits(self, x: F32, /) -> F32:
         """[N, F] as `score` -> [N] log odds."""
-        return self._output(x, lambda logits: logits)
+        return self._output(x, self.model)
 
-    def _output(self, x: F32, last: Callable[[torch.Tensor], torch.Tensor]) -> F32:
+    def heads(self, x: F32, /) -> F32:
+        """[N, F] as `score` -> [N, T] log odds of each head."""
+        return self._output(x, self.model.heads)
+
+    def _output(self, x: F32, of: Callable[[torch.Tensor], torch.Tensor]) -> F32:
         device = next(self.model.parameters()).device
         if self.model.training:
             self.model.eval()
-        scores = np.empty(len(x), dtype=np.float32)
+        blocks = []
         with torch.inference_mode():
-            for first in range(0, len(x), BLOCK):
-                rows = slice(first, first + BLOCK)
-                inputs = torch.from_numpy(self.inputs.apply(x[rows])).to(device)
-                scores[rows] = last(self.model(inputs)).cpu().numpy()
-        return scores
+            for first in range(0, max(len(x), 1), BLOCK):
+                inputs = torch.from_numpy(self.inputs.apply(x[first : first + BLOCK])).to(device)
+                blocks.append(of(inputs).cpu().numpy())
+        return np.concatenate(blocks)
 
     def save(self, folder: Path) -> None:
         """Write WEIGHTS and DESCRIPTION into `folder`, which is created."""
@@ -103,7 +133,7 @@ class TrainedRanker:
             width = inputs.width
         except (IndexError, ValueError) as error:
             raise BundleError(f"Ranker {str(folder)!r}: the operations do not fit their features: {error}") from None
-        model = Ranker(width, shape.hidden, shape.cross, shape.dropout)
+        model = shape.network(width)
         try:
             model.load_state_dict({name.removeprefix("model."): value for name, value in tensors.items()})
         except RuntimeError as error:

@@ -59,17 +59,21 @@ def area_under_curve(y: F32, score: F32) -> float:
     return float((rank[positives].sum() - count * (count + 1) / 2) / pairs)
 
 
-def logloss(y: F32, probability: F32) -> float:
-    """Mean binary cross-entropy; probabilities are kept 1e-7 away from 0 and 1."""
+def logloss(y: F32, probability: F32, weight: F32 | None = None) -> float:
+    """Mean binary cross-entropy, weighted by `weight` [N]; probabilities are kept 1e-7 away from 0 and 1."""
     p: F64 = np.clip(probability.astype(np.float64), 1e-7, 1 - 1e-7)
-    return float(-np.mean(y * np.log(p) + (1 - y) * np.log1p(-p)))
+    return float(-np.average(y * np.log(p) + (1 - y) * np.log1p(-p), weights=weight))
 
 
-def reliability(y: F32, probability: F32, bins: int = BINS) -> Reliability:
-    """The diagram (Niculescu-Mizil and Caruana 2005) of N > 0 examples; fewer bins where there are fewer examples."""
+def reliability(y: F32, probability: F32, bins: int = BINS, weight: F32 | None = None) -> Reliability:
+    """The diagram (Niculescu-Mizil and Caruana 2005) of N > 0 examples; fewer bins where there are fewer examples.
+
+    With `weight` [N] an example counts that much in its bin's shares; bins hold equally many all the same.
+    """
     parts = np.array_split(np.argsort(probability, kind="stable"), min(bins, len(y)))
+    counts = np.ones(len(y)) if weight is None else weight.astype(np.float64)
     return Reliability(
-        predicted=np.asarray([probability[part].mean(dtype=np.float64) for part in parts]),
-        observed=np.asarray([y[part].mean(dtype=np.float64) for part in parts]),
+        predicted=np.asarray([np.average(probability[part], weights=counts[part]) for part in parts]),
+        observed=np.asarray([np.average(y[part], weights=counts[part]) for part in parts]),
         examples=np.asarray([len(part) for part in parts], dtype=np.int64),
     )

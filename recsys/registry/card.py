@@ -34,6 +34,7 @@ def card(bundle: Bundle, decision: Decision | None = None) -> str:
         f"| newest behaviour learned from | {_moment(encoder.newest)} |",
         f"| encoder | {shape.blocks} blocks of width {shape.dim}, {shape.length} tokens |",
         f"| ranker | {len(bundle.ranker.names)} features, {manifest.feature_hash} |",
+        f"| heads, and their shares of the score | {_heads(bundle)} |",
         f"| parameters | {tensors:,} |",
         f"| tables read (Delta versions) | {tables} |",
     ]
@@ -51,6 +52,10 @@ def describe(settings: RegistrySettings, version: str, bundle: Bundle, decision:
     """Make the card the version's description. RegistryError: no answer."""
     with asking():
         mlflow.MlflowClient().update_model_version(settings.model, version, card(bundle, decision))
+
+
+def _heads(bundle: Bundle) -> str:
+    return ", ".join(f"{task.behaviour} {task.share:.3f}" for task in bundle.ranker.shape.tasks or ()) or "one"
 
 
 def _parent(parent: str | None) -> str:

@@ -13,7 +13,6 @@ from recsys.encoder import trained as encoders
 from recsys.encoder.model import Encoder
 from recsys.errors import BundleError
 from recsys.ranking import trained as rankers
-from recsys.ranking.model import Ranker
 from recsys.registry.tensors import Tensor, read_tensors
 
 DTYPES = {torch.float32: "F32", torch.int64: "I64"}
@@ -33,7 +32,15 @@ def check_shapes(encoder: Path, ranker: Path) -> None:
     except (OSError, ValueError, KeyError, TypeError, RecursionError, ValidationError) as error:
         raise BundleError(f"The models' descriptions cannot be read: {error}") from None
     shape = rankers.read_shape(ranker / rankers.DESCRIPTION)
-    counts = (settings.dim, settings.blocks, settings.expansion, settings.length, shape.cross, len(shape.hidden))
+    counts = (
+        settings.dim,
+        settings.blocks,
+        settings.expansion,
+        settings.length,
+        shape.cross,
+        len(shape.hidden),
+        len(shape.tasks or ()),
+    )
     if max(*counts, *shape.hidden) > MOST:
         raise BundleError(f"The models' descriptions ask for {max(*counts, *shape.hidden)}; {MOST} is the limit.")
     plain = len(shape.names) if shape.plain is None else len(shape.plain)
@@ -44,7 +51,7 @@ def check_shapes(encoder: Path, ranker: Path) -> None:
         raise BundleError(f"The ranker's operations do not fit their features: {error}") from None
     with torch.device("meta"):  # shapes without memory
         network = Encoder(settings, items, behaviours).state_dict()
-        scorer = Ranker(inputs, shape.hidden, shape.cross, shape.dropout).state_dict()
+        scorer = shape.network(inputs).state_dict()
     wanted = _described(network) | {encoders.CROWD: Tensor(dtype="F32", shape=(items,))}
     _compare(wanted, encoder / encoders.WEIGHTS)
     scaling = Tensor(dtype="F32", shape=(plain,))

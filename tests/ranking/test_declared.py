@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from recsys.config import Settings, load
+from recsys.config import RankerSettings, Settings, load
 from recsys.errors import ConfigError
 from recsys.job import resolved
-from recsys.ranking.declared import check_operations, replaced
+from recsys.ranking.declared import check_operations, check_tasks, replaced
 
 
 def declared(operations: str, drop: str = "[]") -> Settings:
@@ -84,6 +84,8 @@ def test_it_is_asked_when_settings_are_resolved() -> None:
     """Before any session."""
     with pytest.raises(ConfigError, match="no feature 'colour'"):
         resolved(declared("[{feature: colour, do: [one_hot]}]"))
+    with pytest.raises(ConfigError, match=r"ranker\.tasks: 'clik' is no target"):
+        resolved(load([], ["ranker.tasks={clik: 1}"], env={}))
 
 
 def test_only_features_and_concatenations_take_the_place_of_the_default() -> None:
@@ -91,3 +93,20 @@ def test_only_features_and_concatenations_take_the_place_of_the_default() -> Non
         "[{feature: is_bot, do: [one_hot]}, {cross: [is_bot, age_s]}, {concatenate: [age_s, price_last], do: [log]}]"
     ).ranker.operations
     assert replaced(operations) == ["is_bot", "age_s", "price_last"]
+
+
+@pytest.mark.parametrize(
+    ("tasks", "weights", "says"),
+    [
+        ({"clik": 1}, "fixed", r"'clik' is no target behaviour. Did you mean 'click'"),
+        ({"view": 1}, "fixed", r"'view' is no target behaviour. .*Valid: cart, click, purchase, rating"),
+        ({"click": 1, "cart": 2, "rating": 1}, "fixed", "purchase would have no head"),
+        ({}, "learned", "need two heads"),
+    ],
+)
+def test_heads_are_those_of_the_target_behaviours(tasks: dict[str, float], weights: str, says: str) -> None:
+    values = {"ranker": {"tasks": tasks, "task_weights": weights}}
+    settings = Settings.model_validate(values)
+    with pytest.raises(ConfigError, match=says):
+        check_tasks(settings)
+    check_tasks(settings.model_copy(update={"ranker": RankerSettings(tasks=dict.fromkeys(settings.targets(), 1.0))}))

@@ -78,10 +78,9 @@ def test_a_shown_list_gives_its_own_negatives() -> None:
         (0, 6, IMPRESSION, 10, 6),  # a list without a target is left out
         (1, 1, IMPRESSION, 10, 5),  # another user's list of the same id
     ]
-    assert tuples(made(log(rows), noise(NOTHING, 4))) == [
-        (0, True, 10, PURCHASE),
-        (0, True, 12, MISSING),
-    ]
+    pairs = made(log(rows), noise(NOTHING, 4))
+    assert tuples(pairs) == [(0, True, 10, PURCHASE), (0, True, 12, MISSING)]
+    assert pairs.outcomes.tolist() == [[True, True], [False, False]]  # clicked and purchased
 
 
 def test_a_behaviour_counts_for_its_impression_within_the_window() -> None:

@@ -120,6 +120,11 @@ def test_what_is_read_is_what_was_written_in_order(shop: Shop) -> None:
     np.testing.assert_array_equal(found.x, np.asarray([row["features"] for row in wanted], dtype=np.float32))
     assert found.y.tolist() == [row["label"] for row in wanted]
     assert found.at.tolist() == [int(row["at"].timestamp() * 1e6) for row in wanted]
+    told = as_examples(example_rows(shop.warehouse.view(), first, last), ("click", "purchase")).outcomes
+    assert told is not None
+    assert found.outcomes is None
+    assert told.tolist() == [["click" in row["outcomes"], False] for row in wanted]
+    assert told[:, 0].tolist() == [row["label"] == 1 for row in wanted]
     for numbers, name in ((found.request, "request_id"), (found.user, "user_id")):
         pairs = set(zip(numbers.tolist(), (row[name] for row in wanted), strict=True))
         assert len(pairs) == len({number for number, _ in pairs}) == len({told for _, told in pairs}), name

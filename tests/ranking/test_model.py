@@ -1,6 +1,11 @@
-import torch
+from math import log
 
-from recsys.ranking.model import Cross, Ranker
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recsys.ranking.model import Cross, Ranker, mixture
 
 
 def test_a_cross_layer_multiplies_the_first_input() -> None:
@@ -26,3 +31,23 @@ def test_scores_do_not_depend_on_the_batch_when_evaluated() -> None:
     model.eval()
     x = torch.randn(6, 5)
     torch.testing.assert_close(model(x), torch.cat([model(x[:1]), model(x[1:])]))
+
+
+def test_a_mixture_adds_up_the_odds_of_its_heads() -> None:
+    logits = torch.tensor([[log(0.5), log(3.0)], [0.0, 0.0]])
+    # 1/4 of odds 1/2 and 3/4 of odds 3 are 19/8
+    assert mixture(logits, torch.tensor([0.25, 0.75])).tolist() == pytest.approx([log(19 / 8), 0.0], abs=1e-6)
+    assert mixture(logits, torch.tensor([1.0, 0.0])).tolist() == pytest.approx([log(0.5), 0.0], abs=1e-6)
+    torch.manual_seed(0)
+    model = Ranker(5, (8,), 1, 0.0, (0.25, 0.75)).eval()
+    x = torch.randn(6, 5)
+    torch.testing.assert_close(model(x), mixture(model.heads(x), torch.tensor([0.25, 0.75])))
+    assert "shares" not in model.state_dict()
+
+
+@given(st.lists(st.tuples(st.floats(-30, 30), st.floats(0.01, 1)), min_size=1, max_size=5))
+def test_a_mixture_lies_between_its_heads(heads: list[tuple[float, float]]) -> None:
+    logits, weights = (torch.tensor(values, dtype=torch.float64) for values in zip(*heads, strict=True))
+    mixed = torch.sigmoid(mixture(logits[None], weights / weights.sum()))
+    chances = torch.sigmoid(logits)
+    assert chances.min() - 1e-12 <= mixed.item() <= chances.max() + 1e-12

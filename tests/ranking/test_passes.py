@@ -42,6 +42,7 @@ BOTH = pa.schema(
         ("value", pa.float64()),
         ("ahead", pa.bool_()),
         ("label", pa.float32()),
+        ("outcomes", pa.list_(pa.string())),
         ("draw_chance", pa.float64()),
         ("item_row", pa.list_(pa.float32())),
         ("category", pa.string()),
@@ -95,6 +96,7 @@ def test_events_become_labelled_pairs(newest_item: Encoder) -> None:
         ("w", "4", "b", 0.0, None),  # near w's vector; c was met before, d at the same moment
     ]
     assert [row["at"].microsecond for row in rows] == [1, 1, 5, 5, 7, 7, 7]
+    assert [row["outcomes"] for row in rows] == [[], ["click"], ["click"], [], ["purchase"], [], []]
     # Lists are not drawn. z is all there is; b counts as one event beside its three, sqrt-weighted, in the wide
     # pool's four draws. w's near draws have one choice, b, and a is as near to w.
     other = 1 - (1 - 1 / 3**0.5) ** 4
@@ -194,7 +196,15 @@ def test_pairs_get_features_as_of_their_request(newest_item: Encoder, seen: bool
         view | {"event_id": "1", "event_time": 1 * S, "item_id": "a", "category": "x"},
         view | {"event_id": "2", "event_time": 2 * S, "behaviour": "search"},
         view | {"event_id": "3", "event_time": 3 * S, "item_id": "b", "category": "y"},
-        pair | {"item_id": "b", "category": "x", "label": 1.0, "behaviour": "click", "item_row": row},
+        pair
+        | {
+            "item_id": "b",
+            "category": "x",
+            "label": 1.0,
+            "behaviour": "click",
+            "outcomes": ["cart", "click"],
+            "item_row": row,
+        },
         pair | {"item_id": "c", "category": "q"},
         pair | {"item_id": "a", "category": "x"},
         {
@@ -213,6 +223,7 @@ def test_pairs_get_features_as_of_their_request(newest_item: Encoder, seen: bool
         ("r", "c", 0.0, None),
         *([("r", "a", 0.0, None)] if seen else []),
     ]
+    assert rows[0]["outcomes"] == ["cart", "click"]
     one, two = (dict(zip(feature_names(FeatureSettings()), r["features"], strict=True)) for r in rows[:2])
     assert (one["engaged_count"], one["search_count_1d"], one["recency_s"]) == (2, 1, 1)
     assert one["request_is_ahead"] == 1

@@ -7,7 +7,8 @@ import torch
 from recsys.config import RankerSettings
 from recsys.errors import BundleError, NoDataError
 from recsys.ranking.gate import look
-from recsys.ranking.train import EpochLog, Examples, best_epoch, held_out, train_ranker
+from recsys.ranking.held import held_out
+from recsys.ranking.train import EpochLog, Examples, best_epoch, train_ranker
 from recsys.ranking.validation import area_under_curve, logloss, reliability
 
 NAMES = ("a", "b", "noise")
@@ -44,7 +45,8 @@ def test_it_learns_a_product_of_features_and_stops_at_the_best_epoch() -> None:
     held = data.at >= np.sort(data.at)[int(len(data.at) * 0.9)]
     expected = area_under_curve(data.y[held], ranker.score(data.x[held]))
     assert best.validation_auc == pytest.approx(expected, abs=1e-6)
-    labels, chance = held_out(ranker, data, SMALL)
+    labels, chance, weight = held_out(ranker, data, SMALL)
+    assert set(weight.tolist()) == {1.0}
     assert labels.tolist() == data.y[held].tolist()
     assert logloss(labels, chance) == pytest.approx(best.validation_logloss, abs=1e-6)
     assert reliability(labels, chance).error < 0.1

@@ -110,6 +110,10 @@ def test_saving_twice_gives_the_same_bytes(ranker: TrainedRanker, tmp_path: Path
         ({"indicator": [3]}, "points at no feature"),
         ({"seen": {"requests": 1, "label_rate": 0.5, "edges": [[]], "shares": [[1, 0]]}}, "not of 3 features"),
         ({"surprise": 1}, "cannot be read"),
+        ({"tasks": [{"behaviour": "click", "weight": 1, "share": 0.5}]}, "do not add up to 1"),
+        ({"tasks": [{"behaviour": name, "weight": 1, "share": 0.5} for name in "ba"]}, "order of their names"),
+        ({"tasks": [{"behaviour": name, "weight": 1, "share": 0.5} for name in "ab"]}, "do not fit"),
+        ({"learned": True}, "do not fit"),
     ],
 )
 def test_a_description_that_does_not_fit_is_refused(

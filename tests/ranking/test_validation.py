@@ -55,3 +55,15 @@ def test_reliability_agrees_with_scikit_learn() -> None:
     np.testing.assert_allclose(found.predicted, predicted, atol=1e-6)
     assert found.error < 0.03  # drawn with these chances
     assert reliability(y, (p / 3).astype(np.float32)).error > 0.2
+
+
+def test_weights_count_examples() -> None:
+    y, p = np.asarray([1, 0, 1, 0], np.float32), np.asarray([0.5, 0.5, 0.75, 0.75], np.float32)
+    weight = np.asarray([3, 1, 1, 1], np.float32)
+    # 4 of weight 6 cost ln 2; one each -ln .75 and -ln .25
+    assert logloss(y, p, weight) == pytest.approx((4 * np.log(2) - np.log(0.75) - np.log(0.25)) / 6)
+    found = reliability(y, p, bins=2, weight=weight)
+    assert found.predicted.tolist() == [0.5, 0.75]
+    assert found.observed.tolist() == [0.75, 0.5]
+    assert found.examples.tolist() == [2, 2]
+    assert found.error == pytest.approx(0.25)

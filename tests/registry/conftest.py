@@ -51,14 +51,16 @@ def encoder(seed: int) -> TrainedEncoder:
     )
 
 
-def ranker(seed: int, operations: tuple[Operation, ...] = ()) -> TrainedRanker:
+def ranker(seed: int, operations: tuple[Operation, ...] = (), **other: object) -> TrainedRanker:
     random = np.random.default_rng(seed)
     x = random.normal(size=(200, len(feature_names(FeatureSettings())))).astype(np.float32)
     y = (random.random(200) < 0.5).astype(np.float32)
     request = np.arange(200) // 4
-    settings = RankerSettings(hidden=(4,), epochs=1, batch=64, operations=operations)
+    told = {"hidden": (4,), "epochs": 1, "batch": 64, "operations": operations, **other}
+    settings = RankerSettings.model_validate(told)
+    outcomes = (y[:, None] > 0) & (np.arange(200)[:, None] % 4 == np.arange(4))
     zero = np.zeros(len(y), dtype=np.float32)
-    examples = Examples(x=x, y=y, request=request, at=request * 1000, user=request, offset=zero)
+    examples = Examples(x=x, y=y, request=request, at=request * 1000, user=request, offset=zero, outcomes=outcomes)
     return train_ranker(examples, settings, seed, feature_names(FeatureSettings()))[0]
 
 

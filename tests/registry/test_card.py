@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+from recsys.ranking.heads import Task
 from recsys.registry.alias import Decision
 from recsys.registry.card import MOST, card
 from tests.registry.conftest import MakeBundle
@@ -19,10 +21,14 @@ def test_a_card_tells_what_the_bundle_is_and_what_became_of_it(make_bundle: Make
         "the probability of click or cart or purchase or rating",
         "| items with vectors | 20, 20 of them learned |",
         "| items of the snapshot | 20, as of 2025-10-09T08:53:20+00:00 |",
+        "| heads, and their shares of the score | one |",
         "| encoder | 1 blocks of width 8, 4 tokens |",
         "| tables read (Delta versions) | events 7, examples 3 |",
         "**Decision:** refused; ndcg@10 0.1 against 0.2.",
     ):
         assert part in text, part
+    tasks = tuple(Task(behaviour=name, weight=1, share=share) for name, share in (("click", 0.25), ("purchase", 0.75)))
+    two = replace(bundle.ranker, shape=bundle.ranker.shape.model_copy(update={"tasks": tasks}))
+    assert "shares of the score | click 0.250, purchase 0.750 |" in card(replace(bundle, ranker=two))
     assert "Decision" not in card(bundle)
     assert len(card(bundle, Decision(**vars(decided) | {"reason": "x" * 9000}))) == MOST

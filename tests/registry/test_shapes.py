@@ -7,7 +7,7 @@ from safetensors.torch import load_file, save_file
 from recsys.errors import BundleError
 from recsys.registry.contents import check_contents
 from recsys.registry.shapes import check_shapes
-from tests.registry.conftest import MakeBundle
+from tests.registry.conftest import MakeBundle, ranker
 
 
 @pytest.fixture
@@ -38,6 +38,16 @@ def test_weights_that_do_not_fit_their_description_are_named(
     tensors = {key: tensor.clone() for key, tensor in load_file(path).items() if key != name}
     save_file(tensors | ({} if value is None else {name: value}), path)
     with pytest.raises(BundleError, match=says):
+        check_shapes(folder / "encoder", folder / "ranker")
+
+
+def test_heads_and_what_was_learned_of_them_are_part_of_the_shape(folder: Path) -> None:
+    learned = ranker(1, tasks={"cart": 1.0, "click": 2.0, "purchase": 1.0, "rating": 1.0}, task_weights="learned")
+    learned.save(folder / "ranker")
+    check_shapes(folder / "encoder", folder / "ranker")
+    path = folder / "ranker" / "ranker.safetensors"
+    save_file({key: tensor.clone() for key, tensor in load_file(path).items() if "variance" not in key}, path)
+    with pytest.raises(BundleError, match=r"'model\.log_variance' .* absent; .* must be F32 \[4\]"):
         check_shapes(folder / "encoder", folder / "ranker")
 
 
