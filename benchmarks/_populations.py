@@ -22,7 +22,7 @@ from recsys.simulate.shop import open_shop
 from recsys.simulate.write import write_days
 
 DAYS = 3
-FILES = 4  # of source and of `events` in a micro-batch: a day of the source
+FILES = 4  # of the source in a micro-batch: a day
 PER_DAY = 200_000
 KINDS = ("view", "view", "click", "cart", "purchase")  # all are engaged
 PRICES, ITEMS = 9000, 5500
@@ -35,6 +35,7 @@ class Population(ABC):
 
     name: str
     users: int
+    events_files: int  # of `events` in a micro-batch: at most what a day of the source becomes
     per_day: int = PER_DAY
 
     def smaller(self) -> Population:
@@ -121,4 +122,7 @@ def line(number: int, at: datetime, user: int, item: int, price: int) -> str:
     return json.dumps(row) + "\n"
 
 
-POPULATIONS: tuple[Population, ...] = (Simulated("simulated", 100_000), Uniform("uniform", 10_000))
+POPULATIONS: tuple[Population, ...] = (
+    Simulated("simulated", 100_000, events_files=4),  # two of the day itself, others of days that lines are late for
+    Uniform("uniform", 10_000, events_files=2),
+)

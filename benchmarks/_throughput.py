@@ -28,7 +28,6 @@ from recsys.simulate.lines import FIELDS
 from recsys.tables import BATCHES
 
 LARGEST = 200_000  # events in a micro-batch
-LIMITS = StreamSettings(max_files=FILES, max_events_files=FILES)
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,8 @@ def of_population(run: Run, spark: SparkSession, folder: Path, mapping: str, pop
     """
     lines = population.write(folder, run.seed)
     source = f"{folder}/events"
-    first = pipeline(spark, folder / "before", mapping, source, LIMITS)
+    limits = StreamSettings(max_files=FILES, max_events_files=population.events_files)
+    first = pipeline(spark, folder / "before", mapping, source, limits)
     population.prepare(first)
     ours, peer = [], []
     for n in range(FEWEST + 1):

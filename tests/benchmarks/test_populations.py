@@ -10,7 +10,7 @@ from benchmarks._populations import DAYS, FILES, Uniform
 
 
 def test_the_uniform_population_is_in_order_and_counts_its_lines(tmp_path: Path) -> None:
-    lines = Uniform("uniform", users=7, per_day=FILES * 10).write(tmp_path, seed=1)
+    lines = Uniform("uniform", users=7, events_files=1, per_day=FILES * 10).write(tmp_path, seed=1)
     files = sorted((tmp_path / "events").glob("*.json.gz"))
     rows = [json.loads(line) for file in files for line in gzip.decompress(file.read_bytes()).splitlines()]
     assert (len(files), lines) == (DAYS * FILES, DAYS * FILES * 10)
