@@ -53,6 +53,7 @@ LOCAL: Mapping[str, str] = {
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.sql.shuffle.partitions": "4",
     "spark.databricks.delta.snapshotPartitions": "1",  # else every read of a table runs 50 tasks
+    "spark.sql.sources.parallelPartitionDiscovery.parallelism": "8",  # … and every VACUUM 10,000
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
     # Spark matches a failed batch's whole Python trace with a regular expression that recurses: on the default stack of
