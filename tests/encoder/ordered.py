@@ -11,17 +11,9 @@ from recsys.config import EncoderSettings
 from recsys.encoder.order import Order
 from recsys.features.history import Histories
 from tests.encoder.samples import BEHAVIOURS
+from tests.features.test_history import TYPE
 
-STEP = {
-    "event_id": pa.string(),
-    "event_time": pa.timestamp("us", tz="UTC"),
-    "behaviour": pa.string(),
-    "item_id": pa.string(),
-    "price_minor": pa.int64(),
-    "quantity": pa.int64(),
-    "value": pa.float64(),
-}
-SEQUENCES = pa.schema({"user_id": pa.string(), "recent": pa.list_(pa.struct(list(STEP.items())))})
+SEQUENCES = pa.schema({"user_id": pa.string(), "recent": TYPE})
 
 
 def written(h: Histories, folder: Path) -> str:
