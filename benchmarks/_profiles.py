@@ -5,15 +5,17 @@ Shape letters: U users, E their behaviours.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
 
 from recsys.config import BEHAVIOURS, EncoderSettings
+from recsys.encoder.embed import READ
 from recsys.encoder.model import Encoder
 from recsys.encoder.trained import TrainedEncoder
 from recsys.encoder.vocabulary import Vocabulary
@@ -28,10 +30,22 @@ YEAR_US = 31_536_000_000_000
 Batches = Iterator[pa.RecordBatch]
 
 
-def batches(folder: Path) -> Batches:
+def batches(folder: Path, columns: Sequence[str] = ("user_id", "recent", "as_of")) -> Batches:
     """The profiles as Spark reads them, in this process."""
     for file in sorted(folder.glob("*.parquet")):
-        yield from pq.ParquetFile(file).iter_batches(BATCH, columns=["user_id", "recent", "as_of"], use_threads=False)
+        yield from pq.ParquetFile(file).iter_batches(BATCH, columns=list(columns), use_threads=False)
+
+
+def lists(folder: Path) -> Batches:
+    """The profiles as the encoder's UDF gets them: what it reads of behaviours in lists side by side."""
+    leaves = [f"recent.list.element.{name}" for name in READ]
+    for batch in batches(folder, ("user_id", *leaves, "as_of")):
+        recent = batch.column("recent")
+        offsets, flat = pc.subtract(recent.offsets, recent.offsets[0]), recent.flatten()
+        columns = {name: pa.ListArray.from_arrays(offsets, flat.field(name)) for name in READ}
+        yield pa.RecordBatch.from_pydict(
+            {"user_id": batch.column("user_id"), **columns, "as_of": batch.column("as_of")}
+        )
 
 
 def random_encoder(seed: int, settings: EncoderSettings | None = None) -> TrainedEncoder:

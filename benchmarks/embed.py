@@ -22,7 +22,7 @@ import pyarrow as pa
 import torch
 from pyspark.sql import DataFrame
 
-from benchmarks._profiles import BATCH, BEGAN, ITEMS, NAMES, Batches, batches, random_encoder, write_profiles
+from benchmarks._profiles import BATCH, BEGAN, ITEMS, NAMES, Batches, batches, lists, random_encoder, write_profiles
 from benchmarks._record import FEWEST, Figure, Run, Timing, main, once
 from recsys.config import FeatureSettings, Settings, TopNSettings
 from recsys.encoder.embed import newest
@@ -61,17 +61,17 @@ def measure(run: Run, asked: argparse.Namespace) -> None:
         index = build_index(encoder, random_snapshot(encoder, run.seed), NEAREST)
         vectors = both(
             lambda: drained(embed_users(profiles, str(folder / "encoder"), "benchmark")),
-            lambda: [vectors_of(encoder, batch) for batch in batches(folder / "profiles")],
+            lambda: [vectors_of(encoder, batch) for batch in lists(folder / "profiles")],
         )
         udf = partial(top_batches, str(folder / "encoder"), run.seed)
-        lists = both(
+        top = both(
             lambda: drained(
                 profiles.select("user_id", "recent").mapInArrow(udf, "user_id string, items array<string>")
             ),
             lambda: [top_of(encoder, index, batch) for batch in batches(folder / "profiles")],
         )
         spark.stop()
-    add(run, users, vectors, lists)
+    add(run, users, vectors, top)
 
 
 def add(run: Run, users: int, vectors: tuple[Timing, Timing], lists: tuple[Timing, Timing]) -> None:
@@ -122,7 +122,7 @@ def drained(rows: DataFrame) -> None:
 
 def vectors_of(encoder: TrainedEncoder, batch: pa.RecordBatch) -> object:
     """[U, D] of one batch."""
-    h = from_arrow(newest(batch.column("recent"), encoder.settings.length), encoder.behaviours)
+    h = newest(batch, encoder.settings.length, encoder.behaviours)
     return encoder.encode(h, at_end(h, 0))
 
 

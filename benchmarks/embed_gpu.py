@@ -1,4 +1,4 @@
-"""Users' vectors on one GPU: the very iterator that the Spark UDF wraps, fed from Parquet, beside the bare pass.
+"""Users' vectors on one GPU: the very iterator that the Spark UDF wraps, fed Arrow batches, beside the bare pass.
 
 Needs PyTorch, Arrow and this package's other light requirements, no Spark and no network. On a machine without a GPU it
 says so and measures nothing.
@@ -22,14 +22,14 @@ import pyarrow as pa
 import torch
 
 from benchmarks._machine import described_machine
-from benchmarks._profiles import batches, random_encoder, write_profiles
+from benchmarks._profiles import Batches, lists, random_encoder, write_profiles
 from benchmarks._record import FEWEST, AbsentError, Figure, Run, Timing, main, once
 from recsys.config import EncoderSettings
 from recsys.encoder.embed import embed_batches, load, newest
 from recsys.encoder.forward import TOKENS, parts, precision
 from recsys.encoder.sequences import Batch, collate, last_windows, ragged, tokens
 from recsys.encoder.trained import TrainedEncoder
-from recsys.features.history import at_end, from_arrow
+from recsys.features.history import at_end
 
 GPU = torch.device("cuda")
 LEAST = 0.8
@@ -55,6 +55,7 @@ def measure(run: Run, asked: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_profiles(folder / "profiles", users, run.seed)
+        write_streams(folder / "profiles")
         for shape, settings in SHAPES.items():
             random_encoder(run.seed, settings).save(folder / shape)
             bare = users / bare_seconds(load(folder / shape, GPU), folder / "profiles").median
@@ -85,7 +86,7 @@ def figure(shape: str, tasks: int, users: int, seconds: Timing, bare: float) -> 
 
 def bare_seconds(encoder: TrainedEncoder, profiles: Path) -> Timing:
     """The forward pass over tensors that lie on the GPU, collated as the iterator does."""
-    model, ready = encoder.model, [b.to(GPU) for batch in batches(profiles) for b in collated(encoder, batch)]
+    model, ready = encoder.model, [b.to(GPU) for batch in sent(profiles) for b in collated(encoder, batch)]
 
     def work() -> None:
         with torch.inference_mode(), precision(GPU, inference=True):
@@ -97,9 +98,26 @@ def bare_seconds(encoder: TrainedEncoder, profiles: Path) -> Timing:
     return Timing(tuple(once(work) for _ in range(FEWEST)))
 
 
+def write_streams(profiles: Path) -> None:
+    """What Spark sends to a Python worker, in files: Arrow streams of the profiles' lists, of one Arrow batch each."""
+    for number, batch in enumerate(lists(profiles)):
+        with (
+            pa.OSFile(str(profiles / f"{number:04d}.arrows"), "wb") as file,
+            pa.ipc.new_stream(file, batch.schema) as to,
+        ):
+            to.write_batch(batch)
+
+
+def sent(profiles: Path) -> Batches:
+    """The batches of `write_streams`."""
+    for path in sorted(profiles.glob("*.arrows")):
+        with pa.OSFile(str(path)) as file:
+            yield from pa.ipc.open_stream(file)
+
+
 def collated(encoder: TrainedEncoder, rows: pa.RecordBatch) -> Iterator[Batch]:
     """The passes that the iterator makes of one Arrow batch."""
-    h = from_arrow(newest(rows.column("recent"), encoder.settings.length), encoder.behaviours)
+    h = newest(rows, encoder.settings.length, encoder.behaviours)
     asked, t = at_end(h, 0), tokens(h, encoder.vocabulary, len(encoder.behaviours))
     spans = last_windows(asked.start, asked.end, encoder.settings.length)
     order = np.argsort(spans.lengths, kind="stable")
@@ -133,7 +151,7 @@ def task(encoder: Path, profiles: Path, gate: Barrier) -> None:
     loaded = load(encoder, GPU)
 
     def work() -> None:
-        for _ in embed_batches(loaded, "benchmark", batches(profiles)):
+        for _ in embed_batches(loaded, "benchmark", sent(profiles)):
             pass
 
     work()

@@ -22,9 +22,11 @@ from recsys.encoder.forward import fetched
 from recsys.encoder.sequences import last_windows, ragged
 from recsys.encoder.trained import DESCRIPTION, WEIGHTS, TrainedEncoder
 from recsys.errors import BundleError, ConfigError
-from recsys.features.history import F32, FIELDS, I64, at_end, from_arrow
+from recsys.features.history import F32, I64, Histories, at_end, from_columns
 
 UTC = pa.timestamp("us", tz="UTC")
+READ = ("event_time", "behaviour", "item_id")  # what an encoder reads of a behaviour
+TAKEN = ("user_id", *READ, "as_of")
 
 
 def device_of(addresses: Sequence[str]) -> torch.device:
@@ -64,10 +66,11 @@ def _load(folder: Path, device: torch.device, stamp: tuple[int, ...]) -> Trained
 
 
 def embed_batches(encoder: TrainedEncoder, bundle: str, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """For each batch of (user_id, recent, as_of) one of (user_id, bundle, vector, as_of, made_by), same rows and order.
+    """For each batch of (user_id, READ, as_of) one of (user_id, bundle, vector, as_of, made_by), same rows and order.
 
-    Further columns follow as they are. An empty or NULL `recent` gets a zero vector. Memory: two batches, of which L
-    behaviours a user are kept. While a GPU works on one, the next is put together.
+    READ are lists side by side, oldest first: of a user all as long, or all NULL. Further columns follow as they are.
+    Empty or NULL lists get a zero vector. Memory: two batches, of which L behaviours a user are kept. While a GPU works
+    on one, the next is put together.
     """
     ahead: _Launched | None = None
     for batch in batches:
@@ -94,10 +97,10 @@ class _Launched:
 
 
 def _launch(encoder: TrainedEncoder, batch: pa.RecordBatch) -> _Launched:
-    histories = from_arrow(newest(batch.column("recent"), encoder.settings.length), encoder.behaviours)
+    histories = newest(batch, encoder.settings.length, encoder.behaviours)
     as_of = batch.column("as_of").cast(UTC)
     moments = np.asarray(as_of.cast(pa.int64()), dtype=np.int64)
-    further = {name: batch.column(name) for name in batch.schema.names if name not in ("user_id", "recent", "as_of")}
+    further = {name: batch.column(name) for name in batch.schema.names if name not in TAKEN}
     return _Launched(batch.column("user_id"), as_of, further, encoder.launch(histories, at_end(histories, moments)))
 
 
@@ -112,17 +115,18 @@ def item_batch(encoder: TrainedEncoder, bundle: str, first: int, last: int) -> p
     return pa.RecordBatch.from_pydict(columns)
 
 
-def newest(recent: pa.ListArray, length: int) -> pa.ListArray:
-    """Each list's last `length` elements, with the FIELDS that histories read; NULL lists become empty."""
-    counts: I64 = pc.fill_null(pc.list_value_length(recent), 0).to_numpy(zero_copy_only=False).astype(np.int64)
-    if int(counts.max(initial=0)) <= length:
-        return recent
+def newest(batch: pa.RecordBatch, length: int, behaviours: Sequence[str]) -> Histories:
+    """Each user's last `length` behaviours, of the columns READ: of the rest of a behaviour nothing is known."""
+    lists = [batch.column(name) for name in READ]
+    counts: I64 = pc.fill_null(pc.list_value_length(lists[0]), 0).to_numpy(zero_copy_only=False).astype(np.int64)
     stop = np.cumsum(counts)
     kept = last_windows(stop - counts, stop, length)
-    offsets = np.append(0, np.cumsum(kept.lengths)).astype(np.int32)
-    flat, rows = recent.flatten(), pa.array(ragged(kept.start, kept.lengths))
-    columns = [flat.field(name).take(rows) for name in FIELDS]
-    return pa.ListArray.from_arrays(offsets, pa.StructArray.from_arrays(columns, FIELDS))
+    columns = [column.flatten() for column in lists]
+    if int(counts.max(initial=0)) > length:
+        rows = pa.array(ragged(kept.start, kept.lengths))
+        columns = [column.take(rows) for column in columns]
+    offsets = np.append(0, np.cumsum(kept.lengths))
+    return from_columns(dict(zip(READ, columns, strict=True)), offsets, behaviours)
 
 
 def _columns(key: str, ids: pa.Array, bundle: str, vectors: F32, as_of: pa.Array) -> dict[str, pa.Array]:

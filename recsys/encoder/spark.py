@@ -11,6 +11,7 @@ import pyarrow as pa
 import torch
 from pyspark import SparkFiles, TaskContext
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from recsys.encoder import embed
 from recsys.encoder.trained import TrainedEncoder
@@ -28,7 +29,9 @@ def embed_users(profiles: DataFrame, encoder_path: str, bundle_id: str) -> DataF
     whoever made it and when. `encoder_path` is a folder that executors can read: a path, a file: URI, or the name of a
     folder that was shipped with `SparkContext.addFile(..., recursive=True)`. A Python worker loads the model once.
     """
-    wanted = profiles.select("user_id", "recent", "as_of", *VERSION)
+    # Side by side, not as structs: what an encoder does not read of a behaviour is neither scanned nor sent to Python.
+    lists = (F.col(f"recent.{name}").alias(name) for name in embed.READ)
+    wanted = profiles.select("user_id", *lists, "as_of", *VERSION)
     return wanted.mapInArrow(partial(_users, encoder_path, bundle_id), USER_EMBEDDINGS.ddl)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,7 @@ I32 = npt.NDArray[np.int32]
 I64 = npt.NDArray[np.int64]
 F64 = npt.NDArray[np.float64]
 F32 = npt.NDArray[np.float32]
+Number = TypeVar("Number", np.int64, np.float64)
 MISSING = -1
 
 
@@ -82,7 +84,10 @@ FIELDS = ("event_time", "behaviour", "item_id", "price_minor", "quantity", "valu
 
 
 def from_columns(columns: Mapping[str, pa.Array], offsets: I64, behaviours: Sequence[str]) -> Histories:
-    """Build histories from flat Arrow columns (FIELDS), each user's rows contiguous and in total order."""
+    """Build histories from flat Arrow columns (FIELDS), each user's rows contiguous and in total order.
+
+    Of price_minor, quantity and value any may be absent: then it is unknown of all.
+    """
     times = columns["event_time"].cast(pa.timestamp("us", tz=columns["event_time"].type.tz))
     encoded = columns["item_id"].dictionary_encode()
     names = pa.array(list(behaviours), pa.string())
@@ -92,8 +97,16 @@ def from_columns(columns: Mapping[str, pa.Array], offsets: I64, behaviours: Sequ
         time=times.cast(pa.int64()).to_numpy(zero_copy_only=False).astype(np.int64),
         behaviour=pc.fill_null(codes, MISSING).to_numpy(zero_copy_only=False).astype(np.int8),
         item=pc.fill_null(encoded.indices, MISSING).to_numpy(zero_copy_only=False).astype(np.int32),
-        price=pc.fill_null(columns["price_minor"], MISSING).to_numpy(zero_copy_only=False).astype(np.int64),
-        quantity=pc.fill_null(columns["quantity"], 1).to_numpy(zero_copy_only=False).astype(np.int64),
-        value=pc.fill_null(columns["value"], np.nan).to_numpy(zero_copy_only=False).astype(np.float64),
+        price=_filled(columns.get("price_minor"), np.int64(MISSING), len(times)),
+        quantity=_filled(columns.get("quantity"), np.int64(1), len(times)),
+        value=_filled(columns.get("value"), np.float64(np.nan), len(times)),
         items=tuple(encoded.dictionary.to_pylist()),
     )
+
+
+def _filled(column: pa.Array | None, unknown: Number, size: int) -> npt.NDArray[Number]:
+    """[size] of the type of `unknown`, which stands where the column says nothing."""
+    if column is None:
+        return np.full(size, unknown)
+    filled = pc.fill_null(column, unknown.item()).to_numpy(zero_copy_only=False)
+    return np.asarray(filled.astype(unknown.dtype))

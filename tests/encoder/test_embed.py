@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.config import EncoderSettings
-from recsys.encoder.embed import device_of, embed_batches, item_batch, load, newest
+from recsys.encoder.embed import READ, device_of, embed_batches, item_batch, load, newest
 from recsys.encoder.trained import WEIGHTS, TrainedEncoder
 from recsys.errors import BundleError, ConfigError
 from recsys.features.history import at_end, from_arrow
@@ -55,11 +55,19 @@ def recent(word: str | None) -> list[dict[str, Any]] | None:
     ]
 
 
+def side_by_side(lists: pa.ListArray) -> dict[str, pa.Array]:
+    def column(name: str) -> pa.Array:
+        rows = [None if row is None else [step[name] for step in row] for row in lists.to_pylist()]
+        return pa.array(rows, pa.list_(STEP.field(name).type))
+
+    return {name: column(name) for name in READ}
+
+
 def batch_of(*words: str | None) -> pa.RecordBatch:
     size = len(words)
     columns = {
         "user_id": pa.array([f"u{n}" for n in range(size)]),
-        "recent": pa.array([recent(word) for word in words], pa.list_(STEP)),
+        **side_by_side(pa.array([recent(word) for word in words], pa.list_(STEP))),
         "as_of": pa.array([NOW + timedelta(hours=n) for n in range(size)], UTC),
     }
     return pa.RecordBatch.from_pydict(columns)
@@ -76,7 +84,7 @@ def test_each_batch_gives_its_rows_in_order_with_their_vectors(encoder: TrainedE
     assert first.column("as_of").to_pylist() == whole.column("as_of").to_pylist()
     assert set(first.column("bundle").to_pylist()) == {"b1"}
     assert set(first.column("made_by").to_pylist()) == {f"{socket.gethostname()}/{os.getpid()}"}
-    h = from_arrow(whole.column("recent"), BEHAVIOURS)
+    h = from_arrow(pa.array([recent(word) for word in words], pa.list_(STEP)), BEHAVIOURS)
     moments = np.asarray(whole.column("as_of").cast(pa.int64()))
     wanted = encoder.encode(h, at_end(h, moments))
     vectors = np.asarray(first.column("vector").to_pylist())
@@ -100,14 +108,21 @@ def test_batches_are_read_one_at_a_time(encoder: TrainedEncoder) -> None:
 
 @given(st.lists(st.none() | st.lists(st.integers(0, 9), max_size=6), max_size=8), st.integers(1, 4), st.integers(0, 3))
 def test_newest_keeps_the_last_of_each_list(lists: list[list[int] | None], length: int, skip: int) -> None:
-    steps = [[{"event_id": "e", "quantity": n, "item_id": str(n)} for n in row or []] for row in [[9, 9], *lists]]
-    whole = [None if row is None else step for row, step in zip([[9, 9], *lists], steps, strict=True)]
-    array = pa.array(whole, pa.list_(STEP)).slice(1)  # lists need not begin where their buffer does
-    found = newest(array.slice(skip), length)
+    whole = [None if row is None else [step(n) for n in row] for row in [[9, 9], *lists]]
+    columns = side_by_side(pa.array(whole, pa.list_(STEP)))
+    batch = pa.RecordBatch.from_pydict(columns).slice(1).slice(skip)  # lists need not begin where their buffer does
+    h = newest(batch, length, BEHAVIOURS)
     wanted = [(row or [])[-length:] for row in lists[skip:]]
-    rows = [row or [] for row in found.to_pylist()]
-    assert [[step["quantity"] for step in row] for row in rows] == wanted
-    assert [[step["item_id"] for step in row] for row in rows] == [[str(n) for n in row] for row in wanted]
+    assert h.lengths.tolist() == [len(row) for row in wanted]
+    flat = [n for row in wanted for n in row]
+    assert [h.items[code] for code in h.item] == [str(n) for n in flat]
+    assert h.behaviour.tolist() == [n % 3 for n in flat]
+    assert h.time.tolist() == [n * 1_000_000 for n in flat]
+
+
+def step(n: int) -> dict[str, Any]:
+    moment = datetime(1970, 1, 1, 0, 0, n, tzinfo=timezone.utc)
+    return {"event_id": "e", "event_time": moment, "behaviour": BEHAVIOURS[n % 3], "item_id": str(n)}
 
 
 def test_items_carry_the_newest_moment_that_was_learned_from(encoder: TrainedEncoder) -> None:

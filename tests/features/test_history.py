@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys.features.history import FIELDS, MISSING, Histories, at_end, from_arrow
+from recsys.features.history import FIELDS, MISSING, Histories, at_end, from_arrow, from_columns
 
 NAMES = ("view", "click", "purchase")
 TYPE = pa.list_(
@@ -88,6 +88,17 @@ def test_unknown_is_not_zero() -> None:
     h = from_arrow(pa.array([[nothing, zero]], TYPE), NAMES)
     assert (h.price.tolist(), h.quantity.tolist(), h.item.tolist()) == ([-1, 0], [1, 0], [-1, 0])
     np.testing.assert_array_equal(h.value, [np.nan, 0.0])
+
+
+def test_what_is_not_told_of_behaviours_is_unknown() -> None:
+    row = dict.fromkeys(FIELDS) | {"event_time": 5, "behaviour": "view", "item_id": "a"}
+    flat = pa.array([row, row], TYPE.value_type)
+    offsets = np.asarray([0, 2])
+    whole = from_columns({name: flat.field(name) for name in FIELDS}, offsets, NAMES)
+    part = from_columns({name: flat.field(name) for name in ("event_time", "behaviour", "item_id")}, offsets, NAMES)
+    for name in ("time", "behaviour", "item", "price", "quantity", "value"):
+        np.testing.assert_array_equal(getattr(part, name), getattr(whole, name))
+        assert getattr(part, name).dtype == getattr(whole, name).dtype
 
 
 @pytest.mark.parametrize("empty", [pa.array([], TYPE), pa.chunked_array([], TYPE)])
