@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import torch
 
 from recsys.days import moment_of
-from recsys.encoder.forward import fetched
+from recsys.encoder.forward import Launched
 from recsys.encoder.sequences import last_windows, ragged
 from recsys.encoder.trained import DESCRIPTION, WEIGHTS, TrainedEncoder
 from recsys.errors import BundleError, ConfigError
@@ -72,7 +72,7 @@ def embed_batches(encoder: TrainedEncoder, bundle: str, batches: Iterator[pa.Rec
     Empty or NULL lists get a zero vector. Memory: two batches, of which L behaviours a user are kept. While a GPU works
     on one, the next is put together.
     """
-    ahead: _Launched | None = None
+    ahead: _Ahead | None = None
     for batch in batches:
         launched = _launch(encoder, batch)
         if ahead is not None:
@@ -83,25 +83,25 @@ def embed_batches(encoder: TrainedEncoder, bundle: str, batches: Iterator[pa.Rec
 
 
 @dataclass(frozen=True)
-class _Launched:
+class _Ahead:
     """The vectors of one Arrow batch, perhaps still being worked out on a GPU."""
 
     ids: pa.Array
     as_of: pa.Array
     further: dict[str, pa.Array]
-    vectors: torch.Tensor
+    vectors: Launched
 
     def rows(self, bundle: str) -> pa.RecordBatch:
-        columns = _columns("user_id", self.ids, bundle, fetched(self.vectors), self.as_of)
+        columns = _columns("user_id", self.ids, bundle, self.vectors.fetch(), self.as_of)
         return pa.RecordBatch.from_pydict(columns | self.further)
 
 
-def _launch(encoder: TrainedEncoder, batch: pa.RecordBatch) -> _Launched:
+def _launch(encoder: TrainedEncoder, batch: pa.RecordBatch) -> _Ahead:
     histories = newest(batch, encoder.settings.length, encoder.behaviours)
     as_of = batch.column("as_of").cast(UTC)
     moments = np.asarray(as_of.cast(pa.int64()), dtype=np.int64)
     further = {name: batch.column(name) for name in batch.schema.names if name not in TAKEN}
-    return _Launched(batch.column("user_id"), as_of, further, encoder.launch(histories, at_end(histories, moments)))
+    return _Ahead(batch.column("user_id"), as_of, further, encoder.launch(histories, at_end(histories, moments)))
 
 
 def item_batch(encoder: TrainedEncoder, bundle: str, first: int, last: int) -> pa.RecordBatch:

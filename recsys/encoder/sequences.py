@@ -77,14 +77,18 @@ class Batch:
         """The same batch on a device."""
         if device.type == "cpu":
             return self
-        moved = {
-            name: getattr(self, name).to(device) for name in ("item", "behaviour", "gap", "ahead", "back", "lengths")
-        }
-        slots = None if self.slots is None else self.slots.to(device)
+        names = ("item", "behaviour", "gap", "ahead", "back", "lengths")
+        moved = {name: sent(getattr(self, name), device) for name in names}
+        slots = None if self.slots is None else sent(self.slots, device)
         share = self.share
         if share is not None:
-            share = replace(share, tokens=share.tokens.to(device), windows=share.windows.to(device))
+            share = replace(share, tokens=sent(share.tokens, device), windows=sent(share.windows, device))
         return Batch(**moved, longest=self.longest, slots=slots, share=share)
+
+
+def sent(values: Tensor, device: torch.device) -> Tensor:
+    """The values on a device; a GPU gets them from pinned memory, or the copy would wait for all work queued there."""
+    return values.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else values.to(device)
 
 
 def tokens(h: Histories, vocabulary: Vocabulary, behaviours: int) -> Tokens:

@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 
 from recsys.config import EncoderSettings
 from recsys.encoder.affinity import affinity
-from recsys.encoder.forward import fetched, launch
+from recsys.encoder.forward import Launched, launch
 from recsys.encoder.model import Encoder
 from recsys.encoder.sequences import last_windows, tokens
 from recsys.encoder.vocabulary import UNKNOWN, Vocabulary
@@ -49,9 +49,9 @@ class TrainedEncoder:
         Behaviour codes of `h` mean `self.behaviours`. Unknown items and types count by what is known of them. The
         vector is true at `at`: what a user wants next depends on how long ago the newest behaviour was.
         """
-        return fetched(self.launch(h, p))
+        return self.launch(h, p).fetch()
 
-    def launch(self, h: Histories, p: Points) -> torch.Tensor:
+    def launch(self, h: Histories, p: Points) -> Launched:
         """`encode` on the model's device, without waiting for a GPU: see forward.launch."""
         spans = last_windows(p.start, p.end, self.settings.length)
         return launch(self.model, tokens(h, self.vocabulary, len(self.behaviours)), spans, p.at)
