@@ -55,12 +55,15 @@ def guess(content: Content, vocabulary: Vocabulary, vectors: F32, rng: np.random
     unit length instead would be nearer to its category's users than any item in it. Items that share no word with
     known ones are left out, and so are all where fewer than FEWEST are known.
     """
+    nothing = Guessed(items=(), vectors=np.zeros((0, vectors.shape[1]), dtype=np.float32))
+    if not content.items:  # scikit-learn hashes no empty list
+        return nothing
     number = vocabulary.index(content.items).astype(np.int64) - 1  # [I]
     words = shared_words(hashed(content), number >= 0)
     some = np.diff(words.indptr) > 0  # [I]
     known, fresh = np.flatnonzero((number >= 0) & some), np.flatnonzero((number < 0) & some)
     if len(known) < FEWEST or not len(fresh):
-        return Guessed(items=(), vectors=np.zeros((0, vectors.shape[1]), dtype=np.float32))
+        return nothing
     mean = regression(words[known], vectors[number[known]]).predict(words[fresh]).astype(np.float32)  # [G, D]
     length = np.linalg.norm(mean, axis=1, keepdims=True)
     mean = mean / np.maximum(length, 1.0)

@@ -58,6 +58,13 @@ def test_too_few_known_items_say_nothing() -> None:
     assert (few.items, few.vectors.shape) == ((), (0, DIM))
 
 
+def test_a_catalogue_that_says_nothing_of_any_item_guesses_none() -> None:
+    _, vectors, _ = shop(100)
+    nothing = Content(items=(), title=(), category=(), price=np.zeros(0, dtype=np.int64))
+    found = guess(nothing, Vocabulary(tuple(f"i{n:03}" for n in range(100))), vectors, np.random.default_rng(0))
+    assert (found.items, found.vectors.shape) == ((), (0, DIM))
+
+
 def test_vectors_are_found_by_id() -> None:
     content, vectors, _ = shop(100)
     found = guess(content, Vocabulary(content.items[:90]), vectors[:90], np.random.default_rng(0))
