@@ -6,7 +6,6 @@ Shape letters: R rows of an Arrow batch, H hours, I items of a slice, T tiles, P
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
 from functools import partial
 
 import numpy as np
@@ -16,13 +15,10 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from recsys.config import FeatureSettings, Settings
-from recsys.days import micros
-from recsys.errors import NoDataError
 from recsys.features import cells as cells_
 from recsys.features.definitions import item_features_of, item_rows
 from recsys.features.feature import Feature
 from recsys.features.history import F64, I64, Points
-from recsys.features.item import ItemSnapshot, from_table
 from recsys.features.item_feature import DISTINCT, lifelong, reach, shares_of
 from recsys.features.listed import PRICES, described, priced
 from recsys.features.tiles import Tiles, present
@@ -168,16 +164,16 @@ def _micros(times: pa.Array) -> I64:
     return np.asarray(times.cast(UTC_US).cast(pa.int64()), dtype=np.int64)
 
 
-def snapshot(features: DataFrame, items: DataFrame, at: datetime, settings: FeatureSettings) -> ItemSnapshot:
-    """The catalogue at `at` (a whole hour, with its zone) and its features of that hour, from `item_features`.
+def snapshots(features: DataFrame, items: DataFrame, hours: DataFrame, settings: FeatureSettings) -> DataFrame:
+    """The catalogue at each of `hours` (column `hour`, whole hours) and its `features` of then (item_features' rows).
 
-    Collected through Arrow: one row for each item of the catalogue. Every process that ranks holds the same snapshot
-    in memory, so a catalogue that the driver could not hold could not be served either. An item without a row in
-    `features` gets each feature's default. NoDataError: the catalogue holds no item at that time.
+    Columns: hour, and those that item.from_table reads. An item that is listed then but has no row in `features` gets
+    each feature's default.
     """
     declared = item_features_of(settings)
-    every = items.select("item_id").distinct().withColumn("hour", F.lit(at))
-    rows = described(every, items, features, declared).select(
+    every = items.select("item_id").distinct().crossJoin(F.broadcast(hours))
+    return described(every, items, features, declared).select(
+        "hour",
         "item_id",
         "price_minor",
         "category",
@@ -185,9 +181,3 @@ def snapshot(features: DataFrame, items: DataFrame, at: datetime, settings: Feat
         F.coalesce("in_stock", F.lit(True)).alias("in_stock"),
         *(f.name for f in declared),
     )
-    table = rows.toArrow()
-    if not table.num_rows:
-        raise NoDataError(
-            f"`items` holds no item that is valid at {at.isoformat()}; run jobs/catalogue.py for that day."
-        )
-    return from_table(table, micros(at), declared)

@@ -6,7 +6,10 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from recsys.config import FeatureSettings, Settings
+from recsys.errors import NoDataError
 from recsys.features.definitions import ITEM_FEATURES, names
 from recsys.features.item import ItemSnapshot
 from recsys.tables import EVENTS
@@ -50,6 +53,10 @@ def test_each_hour_has_its_file(spark: SparkSession, tmp_path: Path) -> None:
     assert [Path(path).name for _, path in written] == ["2026-03-02T05.parquet", "2026-03-03T04.parquet"]
     for at, (_, path) in zip(hours, written, strict=True):
         check(ItemSnapshot.load(Path(path), FeatureSettings()), events, at)
+    assert sorted(path.name for path in (tmp_path / "s").iterdir()) == [Path(path).name for _, path in written]
+    with pytest.raises(NoDataError, match=r"no item that is valid at 1969-03-02T05:00:00\+00:00; run jobs/catalogue"):
+        write_snapshots(warehouse.view(), [moment(hours[0]).replace(year=1969)], Settings(), f"{tmp_path}/s")
+    assert len(list((tmp_path / "s").iterdir())) == 2
 
 
 def test_history_keeps_windows_and_first_events_and_nothing_later(spark: SparkSession, tmp_path: Path) -> None:

@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from recsys.config import FeatureSettings, Settings
-from recsys.errors import NoDataError
 from recsys.features.definitions import ITEM_FEATURES, item_features_table, profiles_table, user_features_of
+from recsys.features.item import ItemSnapshot, from_table
 from recsys.tables import ITEMS
 from tests.features import item_oracle, oracle
 from tests.features.item_oracle import EVERY_ITEM
@@ -211,13 +211,15 @@ def test_item_features_equal_the_oracle(
 def test_snapshot_is_the_catalogue_at_its_hour(
     spark: SparkSession, shop: tuple[list[Event], DataFrame, DataFrame]
 ) -> None:
-    from recsys.features.spark import item_features, snapshot
+    from recsys.features.spark import item_features, snapshots
 
     log, events, items = shop
-    at = EPOCH + timedelta(microseconds=START)
-    whole = snapshot(
-        item_features(events, items, _hours(spark, 0), SETTINGS, whole_catalogue=True), items, at, FEATURES
-    )
+    hour = _hours(spark, 0)
+
+    def snapshot(features: DataFrame) -> ItemSnapshot:
+        return from_table(snapshots(features, items, hour, FEATURES).toArrow(), START)
+
+    whole = snapshot(item_features(events, items, hour, SETTINGS, whole_catalogue=True))
     assert whole.items == ("a", "b", "new")
     assert whole.price.tolist() == [100, -1, 400]
     assert whole.category == ("x", None, "y")
@@ -230,15 +232,7 @@ def test_snapshot_is_the_catalogue_at_its_hour(
         for name in (f.name for f in ITEM_FEATURES):
             wanted = values[name]
             assert oracle.agree(whole.column(name)[row].item(), None if wanted is None else float(wanted), 1e-6), name
-    active = snapshot(item_features(events, items, _hours(spark, 0), SETTINGS), items, at, FEATURES)
+    active = snapshot(item_features(events, items, hour, SETTINGS))
     assert active.items == whole.items
     same = (active.features[2] == whole.features[2]) | np.isnan(active.features[2]) & np.isnan(whole.features[2])
     assert same[:17].all()  # an item without a row has the defaults
-
-
-def test_snapshot_of_no_item_is_refused(spark: SparkSession, shop: tuple[list[Event], DataFrame, DataFrame]) -> None:
-    from recsys.features.spark import item_features, snapshot
-
-    _, events, items = shop
-    with pytest.raises(NoDataError, match="no item"):
-        snapshot(item_features(events, items, _hours(spark, 0), SETTINGS), items.limit(0), EPOCH, FEATURES)
