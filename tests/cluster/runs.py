@@ -1,42 +1,38 @@
-"""The chain, once on a standalone cluster, one worker of which dies on the way, and once in one local process."""
+"""The chain, once on a standalone cluster, one worker of which dies on the way, and once in this process."""
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import yaml
 
-from jobs import simulate
+from jobs import nightly, simulate
 from recsys import archive
 from recsys.io import View, Warehouse
+from recsys.job import run
 from recsys.pseudonyms import KEY_VARIABLE
 from tests.cluster.family import descendants, runs_python, watched
-from tests.cluster.standalone import ROOT, Daemon, Standalone, environment, standalone, variables
+from tests.cluster.standalone import ROOT, Daemon, Standalone, environment, standalone
+from tests.jobs.conftest import own_process
+from tests.jobs.night import SMALL, Lines, progress_log
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 SHOP = ("users=250", "items=150", "events_per_day=2000", "cluster_items=15", "bots=2")
 DAY = "2025-03-06"  # day 4 of the shop: 1 and 2 train the base encoder, 3 the ranker, 4 tests
-SMALL: dict[str, Any] = {
-    "encoder": {"dim": 16, "length": 10, "epochs": 2, "batch": 64, "negatives": 64},
-    "ranker": {"days": 1, "hidden": [8], "epochs": 2, "batch": 256},
-    "features": {"k": 32},
-    "topn": {"candidates": 30, "popular": 10},
-    "evaluate": {"resamples": 100, "step_minutes": 60},
-    "registry": {"resamples": 100},
-}
 STACK = "-Xss8m"  # the one that all drivers get
 LITTLE = {  # sizes of a test, and Delta's jars from the clone's cache
     "spark.driver.extraJavaOptions": STACK,
@@ -76,11 +72,11 @@ class Ran:
         return Warehouse(spark, str(self.folder / run / "tables")).view()
 
 
-def chain(folder: Path) -> Ran:
+def chain(folder: Path, spark: SparkSession) -> Ran:
     """Build the archive, then both runs; the local one beside the cluster's night, much of which is waiting."""
     archive.build(ROOT / "dist" / "recsys.zip")
     ran = Ran(folder)
-    _on_cluster(ran, folder / "shop", environment(folder / "env"))
+    _on_cluster(ran, folder / "shop", environment(folder / "env"), spark)
     return ran
 
 
@@ -134,7 +130,7 @@ def _kill_at_work(worker: Daemon, patience_s: float = 300) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
-def _on_cluster(ran: Ran, shop: Path, python: Path) -> None:
+def _on_cluster(ran: Ran, shop: Path, python: Path, spark: SparkSession) -> None:
     """Two submitted jobs: the stream over the first days, then the night of the last; a worker dies in that."""
     catalogue = (shop / "catalogue.jsonl.gz").as_uri()
     conf = ["--conf", _settings(ran.folder / "cluster", (shop / "events").as_uri(), catalogue=catalogue)]
@@ -147,32 +143,28 @@ def _on_cluster(ran: Ran, shop: Path, python: Path) -> None:
         _make(shop, "4")
         night = _submit(ran, cluster, "nightly.py", *conf, "--date", DAY)
         roots = {f"worker{n}": worker.process.pid for n, worker in enumerate(workers)} | {"driver": night.pid}
-        with watched(roots) as ran.family, _on_this_machine(ran, shop):
-            for line in lines_of(night):
-                ran.lines.append(line)
-                if not ran.killed and KILL_AT in line:
-                    ran.killed = line
-                    _kill_at_work(workers[1])
+        with watched(roots) as ran.family, ThreadPoolExecutor(1) as beside:
+            followed = beside.submit(_follow, ran, night, workers[1])
+            _on_this_machine(ran, shop, spark)
+            followed.result()
         assert night.returncode == 0, errors(ran.lines)
 
 
-@contextmanager
-def _on_this_machine(ran: Ran, shop: Path) -> Iterator[None]:
-    """The same night in one process beside the block, all days at once; its key comes from a file."""
+def _follow(ran: Ran, night: subprocess.Popen[str], worker: Daemon) -> None:
+    """Note what the night prints; the worker dies on the way."""
+    for line in lines_of(night):
+        ran.lines.append(line)
+        if not ran.killed and KILL_AT in line:
+            ran.killed = line
+            _kill_at_work(worker)
+
+
+def _on_this_machine(ran: Ran, shop: Path, spark: SparkSession) -> None:
+    """The same night in this process and its session, all days at once; its key comes from a file."""
     (ran.folder / "key").write_text(ran.key)
-    shared = {key: value for key, value in LITTLE.items() if ".driver." in key or ".sql." in key}
-    own = {"pseudonym_key_file": str(ran.folder / "key"), "spark": {"spark.master": "local[2]", **shared}}
-    conf = _settings(ran.folder / "local", str(shop / "events"), **own)
-    command = [sys.executable, "-m", "jobs.nightly", "--conf", conf, "--date", DAY]
-    said = ran.folder / "local.log"
-    with said.open("w") as log:
-        process = subprocess.Popen(
-            command, cwd=ROOT, env=variables(), stdout=log, stderr=log, text=True, start_new_session=True
-        )
-    try:
-        yield
-        process.wait(timeout=900)
-    finally:
-        with suppress(ProcessLookupError):  # it has ended
-            os.killpg(process.pid, signal.SIGKILL)
-    assert process.returncode == 0, errors(said.read_text().splitlines())
+    conf = _settings(ran.folder / "local", str(shop / "events"), pseudonym_key_file=str(ran.folder / "key"))
+    said = Lines()
+    with own_process(), progress_log(spark):
+        logging.getLogger("recsys").addHandler(said)
+        code = run(nightly.JOB, nightly.main, ["--conf", conf, "--date", DAY])
+    assert code == 0, [line for line in said.found if line["level"] != "INFO"]

@@ -1,4 +1,4 @@
-"""The chain on a master and two workers, one of which dies on the way, equals the chain in one local process."""
+"""The chain on a master and two workers, one of which dies on the way, equals the chain in this process."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ UP_TO_FEATURES: dict[str, tuple[Read, tuple[str, ...]]] = {  # what is compared,
 
 
 @pytest.fixture(scope="module")
-def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
-    return chain(tmp_path_factory.mktemp("chain"))
+def ran(tmp_path_factory: pytest.TempPathFactory, spark: SparkSession) -> Ran:
+    return chain(tmp_path_factory.mktemp("chain"), spark)
 
 
 def spark_events(ran: Ran, kind: str) -> Iterator[dict[str, Any]]:
