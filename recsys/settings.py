@@ -139,6 +139,9 @@ class RankerSettings(Section):
     pairwise: float = Field(
         0.0, ge=0, lt=1, description="share of the loss for the order of a request's items; the rest calibrates"
     )
+    attention: int = Field(
+        0, ge=0, le=1024, description="newest engaged behaviours that a candidate attends to; 0: it sees features only"
+    )
     selection: SelectionSettings = SelectionSettings()
     gate: GateSettings = GateSettings()
     explain: int = Field(2000, ge=0, description="held-out examples that importance is measured on; 0: not measured")

@@ -189,6 +189,14 @@ EXAMPLES = Table(
         column("draw_chance", "double", "chance that such a request draws it as a negative; NULL: in a shown list"),
         column("features", "array<float>", "values in the order of the feature names kept with the bundle"),
         column("day", "date", "UTC day of `at`"),
+        column(
+            "recent_similarity",
+            "array<float>",
+            "cosine of the item with each of the newest ranker.attention behaviours, the newest last; NaN: it does not "
+            "count; NULL, as in the two others: no attention",
+        ),
+        column("recent_behaviour", "array<tinyint>", "their types, codes + 1"),
+        column("recent_gap", "array<float>", "ln(1 + seconds) from each to `at`"),
     ),
 )
 

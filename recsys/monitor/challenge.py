@@ -30,7 +30,8 @@ from recsys.ranking.held import head_figures
 from recsys.ranking.job import as_examples, example_rows, pinned_of, steps_again, write_examples
 from recsys.ranking.pinned import Pinned
 from recsys.ranking.select import train_selected
-from recsys.ranking.train import EpochLog, Examples, best_epoch, check_start
+from recsys.ranking.start import check_start
+from recsys.ranking.train import EpochLog, Examples, best_epoch
 from recsys.ranking.trained import TrainedRanker
 from recsys.registry import alias, tracking
 from recsys.registry import bundle as bundles
@@ -63,13 +64,14 @@ def train_and_challenge(
     """
     names = feature_names(settings.features)
     start = None if champion is None else champion.ranker
-    check_start(start, settings.ranker, names)
+    check_start(start, settings.ranker, names, tuple(settings.behaviours))
     encoder = read_encoder(encoders_of(settings, day).encoder, day)
     steps = steps_again(pinned) if pinned else steps_of(settings, day)
     first, last = steps[0].since, steps[-1].until
     versions = write_examples(warehouse, settings, steps, pinned)
-    rows = example_rows(warehouse.view(), first, last)
-    found, made = as_examples(rows, settings.ranker.tasks), pinned_of(warehouse, settings, steps, versions, rows)
+    rows = example_rows(warehouse.view(), first, last, attended=settings.ranker.attention > 0)
+    found = as_examples(rows, settings.ranker.tasks, settings.behaviours)
+    made = pinned_of(warehouse, settings, steps, versions, rows)
     if pinned:
         pinned.agree(made)
     else:
@@ -82,9 +84,6 @@ def train_and_challenge(
         if why := _unsound(found, start, settings):
             decision = Decision(outcome=alias.REFUSED, version="", bundle="", previous=None, reason=why)
         else:
-            event(
-                log, "training the ranker", examples=len(found.y), positives=int(found.y.sum()), warm=start is not None
-            )
             ranker = _train(found, settings, names, start)
             view = warehouse.view()
             test, serve = _snapshots(view, settings, day)

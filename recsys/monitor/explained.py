@@ -13,7 +13,7 @@ from recsys.config import Settings
 from recsys.features.history import F64
 from recsys.monitor import plots
 from recsys.ranking.held import held_out
-from recsys.ranking.importance import gradients, importance
+from recsys.ranking.importance import gradients, importance, named
 from recsys.ranking.train import Examples
 from recsys.ranking.trained import TrainedRanker
 from recsys.ranking.validation import reliability, split
@@ -36,18 +36,18 @@ def log_explained(ranker: TrainedRanker, examples: Examples, settings: Settings)
     newest = np.flatnonzero(~split(examples.request, examples.at, settings.ranker.validation))
     random = np.random.default_rng(settings.seed)
     rows = random.choice(newest, min(settings.ranker.explain, len(newest)), replace=False)
-    x, y, offset = examples.x[rows], examples.y[rows], examples.offset[rows]
+    (x, recent), y, offset, names = examples.read(rows), examples.y[rows], examples.offset[rows], named(ranker)
     found = {
-        "permutation": importance(ranker, x, y, offset, REPEATS, settings.seed),
-        "gradients": gradients(ranker, x),
+        "permutation": importance(ranker, x, y, offset, REPEATS, settings.seed, recent),
+        "gradients": gradients(ranker, x, recent),
     }
-    mlflow.log_text(table(ranker.names, found), TABLE)
+    mlflow.log_text(table(names, found), TABLE)
     for figure, values in found.items():
 
         def draw(axes: Axes, figure: str = figure, values: F64 = values) -> None:
-            plots.draw_bars(axes, bars(FIGURES[figure], ranker.names, values))
+            plots.draw_bars(axes, bars(FIGURES[figure], names, values))
 
-        tracking.log_plot(f"importance_{figure}", draw, height=2 + 0.2 * min(SHOWN, len(ranker.names)))
+        tracking.log_plot(f"importance_{figure}", draw, height=2 + 0.2 * min(SHOWN, len(names)))
 
 
 def table(names: tuple[str, ...], found: dict[str, F64]) -> str:

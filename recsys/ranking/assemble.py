@@ -21,6 +21,7 @@ from recsys.features.pairs import pair_matrix
 from recsys.features.windows import Bool
 from recsys.ranking.examples import complete
 from recsys.ranking.known import as_known
+from recsys.ranking.recent import Recent, recent_of
 
 ENGAGED = names(PAIR_FEATURES).index("pair_engaged_count") - len(PAIR_FEATURES)  # from the end
 
@@ -86,11 +87,12 @@ def features(
     s: FeatureSettings,
     *,
     seen: bool,
-) -> tuple[F32, I64]:
+    attention: int = 0,
+) -> tuple[F32, I64, Recent | None]:
     """Features [m, F] of the pairs that stay, and which these are [m]; `known` [E] as `known.as_known` takes it.
 
     Unless `seen`, items in the user's history at the request leave, as Top-N never recommends them; then requests
-    without a positive or a negative leave.
+    without a positive or a negative leave. With `attention` that many of the behaviours that each request sees follow.
     """
     asked = as_known(h, known, r.user, r.at, s.k)
     h, points = asked.h, asked.points
@@ -114,4 +116,5 @@ def features(
     if not seen:
         kept = kept[matrix[:, ENGAGED] == 0]
     kept = kept[complete(r.request[kept], r.positive[kept])]
-    return matrix[kept], kept
+    recent = recent_of(h, points, encoder, r.request, numbers, attention).take(kept) if attention else None
+    return matrix[kept], kept, recent

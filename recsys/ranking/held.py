@@ -20,7 +20,7 @@ def held_out(ranker: TrainedRanker, examples: Examples, settings: RankerSettings
     With several heads an example is there for each head that has it, with that head's label beside the one score.
     """
     newest = ~split(examples.request, examples.at, settings.validation)
-    logits = ranker.logits(examples.x[newest]) - examples.offset[newest]
+    logits = ranker.logits(*examples.read(newest)) - examples.offset[newest]
     return examples.heads(ranker.shape.weights).of(newest).spread(_chance(logits))
 
 
@@ -28,7 +28,7 @@ def head_figures(ranker: TrainedRanker, examples: Examples, settings: RankerSett
     """AUC and log loss of each head on its own held-out examples, and its share of the score; NaN: it has none."""
     newest = ~split(examples.request, examples.at, settings.validation)
     heads = examples.heads(ranker.shape.weights).of(newest)
-    chance = _chance(ranker.heads(examples.x[newest]) - examples.offset[newest, None])
+    chance = _chance(ranker.heads(*examples.read(newest)) - examples.offset[newest, None])
     found = {}
     for head, task in enumerate(ranker.shape.tasks or ()):
         rows = heads.asked[:, head]

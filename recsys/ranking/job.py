@@ -25,6 +25,7 @@ from recsys.features.windows import Bool
 from recsys.io import View, Warehouse
 from recsys.past import view_of
 from recsys.ranking.pinned import Pinned, PinnedStep, fingerprint, folder_hash, rests_on
+from recsys.ranking.recent import COLUMNS, Recent
 from recsys.ranking.spark import build_examples, request_share
 from recsys.ranking.train import Examples
 from recsys.tables import COVERAGE, EVENTS, EXAMPLES, ITEM_FEATURES, ITEMS
@@ -106,15 +107,17 @@ def _rests_on(warehouse: Warehouse, settings: Settings) -> dict[str, str]:
     return rests_on(settings, {name: str(warehouse.spark.conf.get(name)) for name in OF_SPARK})
 
 
-def example_rows(view: View, first: datetime, last: datetime) -> pa.Table:
+def example_rows(view: View, first: datetime, last: datetime, *, attended: bool = False) -> pa.Table:
     """Rows of SCHEMA of [first, last), two moments in UTC, read by the driver: ranker.max_requests bounds them.
 
-    Ascending by (at, request_id, item_id). Raises NoDataError: there is none.
+    Ascending by (at, request_id, item_id); `attended`: with what candidates attend to. Raises NoDataError: there is
+    none.
     """
+    schema = pa.schema([*SCHEMA, *(pa.field(*column) for column in COLUMNS.items() if attended)])
     days = F.col("day").between(F.lit(first.date()), F.lit(last.date()))
     files = [unquote(urlparse(file).path) for file in view.read(EXAMPLES).where(days).inputFiles()]
     # With its schema: a file that an earlier release wrote may lack a column, which is NULL there.
-    table = ds.dataset(files, schema=SCHEMA, format="parquet").to_table() if files else SCHEMA.empty_table()
+    table = ds.dataset(files, schema=schema, format="parquet").to_table() if files else schema.empty_table()
     at = table["at"]
     table = table.filter(pc.and_(pc.greater_equal(at, pa.scalar(first, UTC)), pc.less(at, pa.scalar(last, UTC))))
     if not table.num_rows:
@@ -123,8 +126,11 @@ def example_rows(view: View, first: datetime, last: datetime) -> pa.Table:
     return table.sort_by(order)
 
 
-def as_examples(table: pa.Table, tasks: Collection[str] = ()) -> Examples:
-    """What the ranker learns from, in the order of the rows; with `tasks` also which of these, by name, followed."""
+def as_examples(table: pa.Table, tasks: Collection[str] = (), behaviours: Collection[str] = ()) -> Examples:
+    """What the ranker learns from, in the order of the rows; with `tasks` also which of these, by name, followed.
+
+    `behaviours` are the names of the codes of what candidates attend to, where the rows have it.
+    """
     flat = pc.list_flatten(table["features"].combine_chunks()).to_numpy(zero_copy_only=False)
     codes = [table[name].combine_chunks().dictionary_encode().indices for name in ("request_id", "user_id")]
     request, user = (code.to_numpy(zero_copy_only=False).astype(np.int64) for code in codes)
@@ -136,6 +142,8 @@ def as_examples(table: pa.Table, tasks: Collection[str] = ()) -> Examples:
         user=user,
         offset=np.log(pc.fill_null(table["draw_chance"], 1.0).to_numpy()).astype(np.float32),
         outcomes=_outcomes(table["outcomes"].combine_chunks(), sorted(tasks)) if tasks else None,
+        recent=Recent.from_arrow(table) if set(COLUMNS) <= set(table.column_names) else None,
+        behaviours=tuple(behaviours),
     )
 
 

@@ -1,7 +1,7 @@
 """The ranking network: cross layers beside an MLP, with batch norm (DCN-v2 in parallel; Wang et al. 2021, section 3).
 
-Shape letters: N examples, I inputs (features and indicators of missing ones), H width of the last hidden layer,
-T heads.
+Shape letters: N examples, I inputs (features and indicators of missing ones), A what attention gives, J = I + A, H
+width of the last hidden layer, T heads.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from recsys.ranking.attention import Attention, Sequences, TargetAttention
+
 
 class Cross(nn.Module):
     """x0 * (W x + b) + x: every layer adds one degree of products between inputs."""
@@ -21,7 +23,7 @@ class Cross(nn.Module):
         self.linear = nn.Linear(width, width)
 
     def forward(self, first: Tensor, x: Tensor) -> Tensor:
-        """[N, I], [N, I] -> [N, I]."""
+        """[N, J], [N, J] -> [N, J]."""
         crossed: Tensor = first * self.linear(x) + x
         return crossed
 
@@ -30,7 +32,8 @@ class Ranker(nn.Module):
     """Standardised inputs to one logit: sigmoid(logit) is the probability that a target behaviour follows.
 
     Several heads on one body have `shares` of it, which add up to 1. `learned`: how much each head's loss counts is a
-    weight of the network (Kendall et al. 2018, section 3.2), which scores do not depend on.
+    weight of the network (Kendall et al. 2018, section 3.2), which scores do not depend on. With `attention` what a
+    candidate makes of the user's newest behaviours stands beside the inputs, for cross layers and hidden ones alike.
     """
 
     def __init__(
@@ -42,8 +45,11 @@ class Ranker(nn.Module):
         shares: Sequence[float] = (1.0,),
         *,
         learned: bool = False,
+        attention: Attention | None = None,
     ) -> None:
         super().__init__()
+        self.attention = TargetAttention(attention) if attention else None
+        inputs += self.attention.width if self.attention else 0
         self.norm = nn.BatchNorm1d(inputs)
         self.cross = nn.ModuleList(Cross(inputs) for _ in range(cross))
         layers: list[nn.Module] = []
@@ -56,17 +62,29 @@ class Ranker(nn.Module):
         self.register_buffer("shares", torch.tensor(shares, dtype=torch.float32), persistent=False)
         self.log_variance = nn.Parameter(torch.zeros(len(shares))) if learned else None
 
-    def forward(self, x: Tensor) -> Tensor:
-        """[N, I] -> [N] logits of the heads together. N as in `heads`."""
-        return mixture(self.heads(x), self.shares)
+    def forward(self, x: Tensor, past: Sequences | None = None) -> Tensor:
+        """[N, I] and, with attention, the behaviours of the N -> [N] logits of the heads together. N as in `heads`."""
+        return self.together(self.beside(x, past))
 
-    def heads(self, x: Tensor) -> Tensor:
-        """[N, I] -> [N, T] logits. In training mode N must be at least 2, for the statistics of the batch."""
-        first = self.norm(x)  # [N, I]
+    def heads(self, x: Tensor, past: Sequences | None = None) -> Tensor:
+        """As `forward` -> [N, T] logits. In training mode N must be at least 2, for the statistics of the batch."""
+        return self.of(self.beside(x, past))
+
+    def beside(self, x: Tensor, past: Sequences | None) -> Tensor:
+        """[N, I] -> [N, J] with what attention gives."""
+        return x if self.attention is None or past is None else torch.cat([x, self.attention(past)], dim=1)
+
+    def together(self, x: Tensor) -> Tensor:
+        """[N, J] -> [N] logits of the heads together."""
+        return mixture(self.of(x), self.shares)
+
+    def of(self, x: Tensor) -> Tensor:
+        """[N, J] -> [N, T] logits."""
+        first = self.norm(x)  # [N, J]
         parts = [self.deep(first)]  # [N, H]
         crossed = first
         for layer in self.cross:
-            crossed = layer(first, crossed)  # [N, I]
+            crossed = layer(first, crossed)  # [N, J]
         if len(self.cross):
             parts.append(crossed)
         logits: Tensor = self.head(torch.cat(parts, dim=1))  # [N, T]

@@ -32,6 +32,7 @@ from recsys.ranking.examples import (
     uniform,
 )
 from recsys.ranking.near import with_near
+from recsys.ranking.recent import list_column
 
 Batches = Iterable[pa.RecordBatch]
 LAG = timedelta(days=1)  # the longest time from a request to its label
@@ -166,7 +167,10 @@ def _moments(log: Log, nightly: float) -> I64:
 
 
 def featured(table: pa.Table, encoder: Encoder, settings: Settings) -> pa.Table:
-    """One table of whole users, each one's history (kind 0) before its pairs (kind 1) -> request_id ... features."""
+    """One table of whole users, each one's history (kind 0) before its pairs (kind 1) -> request_id ... features.
+
+    With `ranker.attention` the columns of `recent.COLUMNS` follow.
+    """
     users = _runs(table["user_id"])
     is_pair = table["kind"].to_numpy() == 1
     codes = pc.fill_null(table["category"].combine_chunks().dictionary_encode().indices, -1)
@@ -189,14 +193,17 @@ def featured(table: pa.Table, encoder: Encoder, settings: Settings) -> pa.Table:
         pair_category=category[is_pair],
     )
     known = _micros(past["known"])
-    matrix, kept = features(h, known, r, encoder, behaviours, settings.features, seen=settings.ranker.seen)
+    seen, attention = settings.ranker.seen, settings.ranker.attention
+    matrix, kept, recent = features(h, known, r, encoder, behaviours, settings.features, seen=seen, attention=attention)
     rows = asked.take(pa.array(kept))
-    lists = pa.FixedSizeListArray.from_arrays(pa.array(matrix.ravel()), matrix.shape[1]).cast(pa.list_(pa.float32()))
-    return (
+    made = (
         rows.select(["event_id", "user_id", "item_id", "event_time", "label", "behaviour", "outcomes", "draw_chance"])
         .rename_columns(["request_id", "user_id", "item_id", "at", "label", "behaviour", "outcomes", "draw_chance"])
-        .append_column("features", lists)
+        .append_column("features", list_column(matrix))
     )
+    for name, column in (recent.to_arrow() if recent else {}).items():
+        made = made.append_column(name, column)
+    return made
 
 
 def _runs(values: pa.ChunkedArray) -> I64:

@@ -87,6 +87,8 @@ def read_pinned(file: Path) -> Pinned:
 def rests_on(settings: Settings, spark: Mapping[str, str]) -> dict[str, str]:
     """The settings that examples are a function of, each as JSON, and those of Spark as they are."""
     told: dict[str, object] = {f"ranker.{n}": v for n, v in settings.ranker.model_dump().items() if n in OF_RANKER}
+    if settings.ranker.attention:  # without it examples are what they were before there was such a setting
+        told["ranker.attention"] = settings.ranker.attention
     told |= {"features": settings.features.model_dump(), "seed": settings.seed}
     told |= {"behaviours": [[name, b.model_dump()] for name, b in settings.behaviours.items()]}
     told |= {f"topn.{name}": getattr(settings.topn, name) for name in ("candidates", "popular")}

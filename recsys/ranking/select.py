@@ -50,10 +50,10 @@ def train_selected(
     ranker, logs = train_ranker(examples, settings, seed, names, dropped=_checked(by_figures, names))
     chosen = by_figures
     if selection.by:
-        rises = importance(
-            ranker, examples.x[newest], examples.y[newest], examples.offset[newest], selection.repeats, seed
-        )
-        chosen = Selected(settings=selection, features=_weighed(by_figures, rises, ranker.inputs.read, named))
+        x, recent = examples.read(newest)
+        rises = importance(ranker, x, examples.y[newest], examples.offset[newest], selection.repeats, seed, recent)
+        weighed = _weighed(by_figures, rises[: len(names)], ranker.inputs.read, named)
+        chosen = Selected(settings=selection, features=weighed)
     if set(chosen.dropped) != set(by_figures.dropped):
         ranker, logs = train_ranker(examples, settings, seed, names, dropped=_checked(chosen, names))
     if on_epoch is not None:

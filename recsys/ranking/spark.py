@@ -21,6 +21,7 @@ from recsys.features.definitions import item_features_of
 from recsys.features.listed import described
 from recsys.ranking.examples import HOUR
 from recsys.ranking.passes import LAG, Batches, Chosen, featured, labelled, read_noise, whole_users
+from recsys.ranking.recent import COLUMNS
 from recsys.tables import EXAMPLES, RECENT_FIELDS
 
 Pass = Callable[[Batches], Iterator[pa.RecordBatch]]
@@ -33,6 +34,7 @@ FEATURED = (
     "request_id string, user_id string, item_id string, at timestamp, label float, behaviour string, "
     "outcomes array<string>, draw_chance double, features array<float>"
 )
+ATTENDED = {column.name: column.type for column in EXAMPLES.columns if column.name in COLUMNS}
 
 
 def build_examples(
@@ -77,8 +79,11 @@ def build_examples(
     rows = _together(history, pairs, settings.ranker).join(category, "item_id", "left")
     rows = rows.repartition(partitions(rows.sparkSession), "user_id")
     ordered = rows.sortWithinPartitions("user_id", "kind", "event_time", "event_id", "item_id")
-    examples = ordered.mapInArrow(_featuring(encoder_path, settings), FEATURED)
-    return examples.withColumn("day", F.to_date("at")).select(*EXAMPLES.names)
+    attended = ", ".join(f"{name} {kind}" for name, kind in ATTENDED.items())
+    schema = f"{FEATURED}, {attended}" if settings.ranker.attention else FEATURED
+    examples = ordered.mapInArrow(_featuring(encoder_path, settings), schema).withColumn("day", F.to_date("at"))
+    lacking = {name: F.lit(None).cast(kind) for name, kind in ATTENDED.items() if name not in examples.columns}
+    return examples.withColumns(lacking).select(*EXAMPLES.names)
 
 
 def request_share(events: DataFrame, settings: Settings, first: datetime, last: datetime) -> float:

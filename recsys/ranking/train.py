@@ -18,16 +18,18 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from recsys.config import RankerSettings, SelectionSettings
-from recsys.errors import BundleError, NoDataError
+from recsys.config import RankerSettings
+from recsys.errors import NoDataError
 from recsys.features.history import F32, I64
+from recsys.ranking.attention import Attention, sequences
 from recsys.ranking.fit import fit_inputs
 from recsys.ranking.gate import look
-from recsys.ranking.heads import Heads, Task, alone, heads_of, tasks_of
-from recsys.ranking.inputs import Inputs
+from recsys.ranking.heads import Heads, alone, heads_of
 from recsys.ranking.model import Ranker, mixture
 from recsys.ranking.objective import batches, objective
-from recsys.ranking.trained import Shape, TrainedRanker
+from recsys.ranking.recent import Recent
+from recsys.ranking.start import check_start, fresh
+from recsys.ranking.trained import ATTENDING, TrainedRanker
 from recsys.ranking.validation import Bool, area_under_curve, logloss, split
 
 
@@ -42,6 +44,21 @@ class Examples:
     user: I64  # [N] pairs of one user share a number
     offset: F32  # [N] ln of the chance that the request draws the item as a negative; 0: shown, not drawn
     outcomes: Bool | None = None  # [N, T] each target behaviour that the item got; None: not asked for
+    recent: Recent | None = None  # of the N pairs what a ranker with attention reads; None: not asked for
+    behaviours: tuple[str, ...] = ()  # names of the codes in `recent`
+
+    def read(self, rows: Bool | I64) -> tuple[F32, Recent | None]:
+        """What a ranker scores, of some of the examples."""
+        return self.x[rows], None if self.recent is None else self.recent.take(rows)
+
+    def attention(self, length: int) -> Attention | None:
+        """The shape of a ranker's attention; None: `length` is 0. NoDataError: the examples have other behaviours."""
+        found = 0 if self.recent is None else self.recent.length
+        if length and found != length:
+            raise NoDataError(
+                f"The examples have {found} behaviours of each request, ranker.attention asks for {length}."
+            )
+        return Attention(length=length, behaviours=self.behaviours) if length else None
 
     def heads(self, weights: dict[str, float]) -> Heads:
         """What each head learns, T `weights` by behaviour; without any, one head for all.
@@ -98,15 +115,16 @@ def train_ranker(
             f"The {len(y)} training examples hold {int(y.sum())} positives: both classes are needed. "
             "Widen ranker.days or check the target behaviours."
         )
-    check_start(start, settings, names)
+    check_start(start, settings, names, examples.behaviours)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         heads = examples.heads(dict(sorted(settings.tasks.items())) if start is None else start.shape.weights)
         if not all(heads.of(rows).asked.any() for rows in (older, ~older)):
             raise NoDataError("No request holds both what a head is to predict and what it is not: widen ranker.days.")
+        attention = examples.attention(settings.attention)
         if start is None:
             fitted = fit_inputs(examples.x[older], names, settings.operations, dropped)
-            ranker = _fresh(fitted, _tasks(heads, older, settings), settings)
+            ranker = fresh(fitted, heads.of(older), attention, settings)
         else:
             ranker = deepcopy(start)
         ranker.model.to(device)
@@ -115,36 +133,11 @@ def train_ranker(
             for values in (ranker.inputs.apply(examples.x), heads.labels, heads.weight, examples.offset)
         )
         request = torch.from_numpy(examples.request)
-        run = _Run(ranker.model, inputs, labels, weight, offset, request, examples.y, older, settings)
+        recent = examples.recent if attention else None
+        run = _Run(ranker.model, inputs, labels, weight, offset, request, recent, examples.y, older, settings)
         logs = _fit(run, warm=start is not None, on_epoch=on_epoch)
     seen = look(examples.x, examples.y, examples.request)
     return replace(ranker, shape=ranker.shape.model_copy(update={"seen": seen})), logs
-
-
-def check_start(start: TrainedRanker | None, settings: RankerSettings, names: tuple[str, ...]) -> None:
-    """BundleError: the ranker to start from has other features than `names`, or other inputs, heads or losses."""
-    if start is None:
-        return
-    if start.names != names:
-        changed = sorted(set(start.names) ^ set(names)) or "the order"
-        raise BundleError(f"The ranker to start from has other features ({changed}): train from the beginning.")
-    chosen = start.shape.selection.settings if start.shape.selection else SelectionSettings()
-    asked = {"ranker.operations": settings.operations, "ranker.selection": settings.selection}
-    asked |= {f"ranker.{name}": getattr(settings, name) for name in ("tasks", "task_weights", "pairwise")}
-    learned = {"ranker.operations": start.shape.operations or (), "ranker.selection": chosen}
-    learned |= {"ranker.tasks": start.shape.weights, "ranker.task_weights": start.shape.task_weights}
-    learned["ranker.pairwise"] = start.shape.pairwise or 0.0
-    if other := [key for key, value in asked.items() if value != learned[key]]:
-        raise BundleError(
-            f"The ranker to start from was trained with other {' and '.join(other)} than the settings have: "
-            "train it from the beginning (jobs/train_ranker.py --full), or set what it was trained with."
-        )
-
-
-def _tasks(heads: Heads, older: Bool, settings: RankerSettings) -> tuple[Task, ...]:
-    """The heads of a first training; none: one for all behaviours."""
-    weights = dict(sorted(settings.tasks.items()))
-    return tasks_of(heads.of(older), weights) if weights else ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,13 +148,15 @@ class _Run:
     weight: torch.Tensor  # [N, T]
     offset: torch.Tensor  # [N]
     request: torch.Tensor  # [N]
+    recent: Recent | None  # of N pairs
     y: F32  # [N]
     older: Bool  # [N]
     settings: RankerSettings
 
     def logits(self, rows: torch.Tensor) -> torch.Tensor:
         """[B, T] log odds that each of these examples is the head's label and not a draw."""
-        return self.model.heads(self.inputs[rows]) - self.offset[rows, None]
+        past = None if self.recent is None else sequences(self.recent.take(rows.cpu().numpy()), rows.device)
+        return self.model.heads(self.inputs[rows], past) - self.offset[rows, None]
 
     def loss(self, rows: torch.Tensor) -> torch.Tensor:
         """Of a batch."""
@@ -172,29 +167,13 @@ class _Run:
     def validate(self) -> tuple[float, float]:
         """Logloss and AUC on the newest slice, of the heads together."""
         self.model.eval()
-        newest = torch.from_numpy(~self.older).to(self.inputs.device)
+        newest = torch.from_numpy(np.flatnonzero(~self.older)).to(self.inputs.device)
+        parts = torch.split(newest, len(newest) if self.recent is None else ATTENDING)
         with torch.inference_mode():
-            probability = torch.sigmoid(mixture(self.logits(newest), self.model.shares)).cpu().numpy()
+            logits = torch.cat([self.logits(part) for part in parts])
+            probability = torch.sigmoid(mixture(logits, self.model.shares)).cpu().numpy()
         heads = Heads(labels=self.labels[newest].cpu().numpy(), weight=self.weight[newest].cpu().numpy())
         return logloss(*heads.spread(probability)), area_under_curve(self.y[~self.older], probability)
-
-
-def _fresh(inputs: Inputs, tasks: tuple[Task, ...], settings: RankerSettings) -> TrainedRanker:
-    every = len(inputs.plain) == len(inputs.names)
-    shape = Shape(
-        names=inputs.names,
-        indicator=tuple(inputs.standardisation.indicator.tolist()),
-        plain=None if every else tuple(inputs.plain.tolist()),
-        blocks=inputs.blocks or None,
-        operations=settings.operations or None,
-        hidden=settings.hidden,
-        cross=settings.cross,
-        dropout=settings.dropout,
-        tasks=tasks or None,
-        learned=settings.task_weights == "learned" or None,
-        pairwise=settings.pairwise or None,
-    )
-    return TrainedRanker(shape=shape, inputs=inputs, model=shape.network(inputs.width))
 
 
 def _fit(run: _Run, *, warm: bool, on_epoch: Callable[[EpochLog], None] | None) -> list[EpochLog]:

@@ -19,16 +19,19 @@ from safetensors.torch import load_file, save_file
 from recsys.config import Operation, Section
 from recsys.errors import BundleError
 from recsys.features.history import F32
+from recsys.ranking.attention import Attention, Sequences, sequences
 from recsys.ranking.gate import Seen
 from recsys.ranking.heads import Task
 from recsys.ranking.inputs import Inputs
 from recsys.ranking.model import Ranker
+from recsys.ranking.recent import Recent
 from recsys.ranking.selected import Selected
 from recsys.ranking.standardise import Standardisation
 from recsys.ranking.steps import Block
 
 FORMAT = 1
 BLOCK = 65_536  # examples scored at once: bounds memory
+ATTENDING = 4_096  # with attention, whose intermediate results are wider
 WEIGHTS, DESCRIPTION = "ranker.safetensors", "ranker.json"
 
 
@@ -49,6 +52,7 @@ class Shape(Section):
     tasks: tuple[Task, ...] | None = None  # the heads; None: one, for all target behaviours alike
     learned: bool | None = None  # what each head's loss counts was learned; None: it was set
     pairwise: float | None = None  # share of the order of a request's items in the loss; None: 0
+    attention: Attention | None = None  # over the newest behaviours; None: it reads features alone
 
     @model_validator(mode="after")
     def _shares(self) -> Shape:
@@ -71,7 +75,8 @@ class Shape(Section):
     def network(self, inputs: int) -> Ranker:
         """The network of so many inputs, untrained."""
         shares = tuple(task.share for task in self.tasks or ()) or (1.0,)
-        return Ranker(inputs, self.hidden, self.cross, self.dropout, shares, learned=bool(self.learned))
+        learned, attention = bool(self.learned), self.attention
+        return Ranker(inputs, self.hidden, self.cross, self.dropout, shares, learned=learned, attention=attention)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -87,27 +92,54 @@ class TrainedRanker:
         """Names of the F columns that `score` expects, in order."""
         return self.shape.names
 
-    def score(self, x: F32, /) -> F32:
-        """[N, F] plain values, NaN: unknown -> [N] probability of a target behaviour. BundleError: another width."""
-        return self._output(x, lambda inputs: torch.sigmoid(self.model(inputs)))
+    @property
+    def attention(self) -> int:
+        """How many of the newest behaviours `score` reads beside the features; 0: none."""
+        return self.shape.attention.length if self.shape.attention else 0
 
-    def logits(self, x: F32, /) -> F32:
-        """[N, F] as `score` -> [N] log odds."""
-        return self._output(x, self.model)
+    def score(self, x: F32, recent: Recent | None = None, /) -> F32:
+        """[N, F] plain values, NaN: unknown -> [N] probability of a target behaviour.
 
-    def heads(self, x: F32, /) -> F32:
-        """[N, F] as `score` -> [N, T] log odds of each head."""
-        return self._output(x, self.model.heads)
+        `recent` is of the same N pairs and of `attention` behaviours; without attention it is not read. BundleError:
+        another width or length.
+        """
+        return self._output(x, recent, lambda inputs, past: torch.sigmoid(self.model(inputs, past)))
 
-    def _output(self, x: F32, of: Callable[[torch.Tensor], torch.Tensor]) -> F32:
+    def logits(self, x: F32, recent: Recent | None = None, /) -> F32:
+        """As `score` -> [N] log odds."""
+        return self._output(x, recent, self.model)
+
+    def heads(self, x: F32, recent: Recent | None = None, /) -> F32:
+        """As `score` -> [N, T] log odds of each head."""
+        return self._output(x, recent, self.model.heads)
+
+    def tensors(self, x: F32, recent: Recent | None) -> tuple[torch.Tensor, Sequences | None]:
+        """What the network reads of N pairs, on its device: [N, I] inputs, and behaviours. Raises as `score`."""
         device = next(self.model.parameters()).device
+        inputs, own = torch.from_numpy(self.inputs.apply(x)).to(device), self._checked(len(x), recent)
+        return inputs, None if own is None else sequences(own, device)
+
+    def _checked(self, pairs: int, recent: Recent | None) -> Recent | None:
+        """What attention reads of so many pairs; None: there is no attention."""
+        if not self.attention:
+            return None
+        if recent is None:
+            raise BundleError(
+                f"The ranker attends to {self.attention} behaviours of a user, and was given features alone. Train "
+                "one with ranker.attention: 0, or pass what recsys.ranking.recent cuts."
+            )
+        recent.require(pairs, self.attention)
+        return recent
+
+    def _output(self, x: F32, recent: Recent | None, of: Callable[..., torch.Tensor]) -> F32:
         if self.model.training:
             self.model.eval()
-        blocks = []
+        blocks, size, past = [], ATTENDING if self.attention else BLOCK, self._checked(len(x), recent)
         with torch.inference_mode():
-            for first in range(0, max(len(x), 1), BLOCK):
-                inputs = torch.from_numpy(self.inputs.apply(x[first : first + BLOCK])).to(device)
-                blocks.append(of(inputs).cpu().numpy())
+            for first in range(0, max(len(x), 1), size):
+                rows = np.arange(first, min(first + size, len(x)))
+                own = self.tensors(x[first : first + size], past.take(rows) if past else None)
+                blocks.append(of(*own).cpu().numpy())
         return np.concatenate(blocks)
 
     def save(self, folder: Path) -> None:

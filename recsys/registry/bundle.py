@@ -126,6 +126,9 @@ def _check_parts(
 ) -> None:
     if encoder.behaviours != behaviours:
         raise BundleError(f"The encoder knows behaviours {encoder.behaviours}, the settings have {behaviours}.")
+    if ranker.shape.attention and ranker.shape.attention.behaviours != behaviours:
+        found = ranker.shape.attention.behaviours
+        raise BundleError(f"The ranker attends to behaviours {found}, the settings have {behaviours}.")
     if ranker.names != feature_names(features):
         changed = sorted(set(ranker.names) ^ set(feature_names(features))) or "their order"
         raise BundleError(f"The ranker's features differ from this version's in {changed}: train the ranker anew.")

@@ -35,6 +35,7 @@ def card(bundle: Bundle, decision: Decision | None = None) -> str:
         f"| encoder | {shape.blocks} blocks of width {shape.dim}, {shape.length} tokens |",
         f"| ranker | {len(bundle.ranker.names)} features, {manifest.feature_hash} |",
         f"| heads, and their shares of the score | {_heads(bundle)} |",
+        f"| newest behaviours that a candidate attends to | {bundle.ranker.attention or 'none'} |",
         f"| parameters | {tensors:,} |",
         f"| tables read (Delta versions) | {tables} |",
     ]

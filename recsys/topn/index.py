@@ -21,6 +21,7 @@ from recsys.features.embedded import PairEncoder
 from recsys.features.history import F32, I32, I64, Histories, Points
 from recsys.features.item import ItemSnapshot
 from recsys.features.windows import Bool
+from recsys.ranking.recent import Recent
 
 
 class Vocabulary(Protocol):
@@ -51,8 +52,12 @@ class Scorer(Protocol):
     def names(self) -> tuple[str, ...]:
         """Names of the F columns that `score` expects."""
 
-    def score(self, x: F32, /) -> F32:
-        """[M, F] -> [M] probability of a target behaviour."""
+    @property
+    def attention(self) -> int:
+        """How many of the user's newest behaviours it reads beside the features; 0: none."""
+
+    def score(self, x: F32, recent: Recent | None, /) -> F32:
+        """[M, F] and the behaviours, None without attention -> [M] probability of a target behaviour."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -25,6 +25,7 @@ from recsys.features.history import F32, I64, Histories, at_end
 from recsys.features.item import ItemSnapshot
 from recsys.features.pairs import pair_matrix
 from recsys.features.windows import Bool
+from recsys.ranking.recent import Recent, recent_of
 from recsys.topn.index import Encoder, ItemIndex, Scorer, build_index
 from recsys.topn.reasons import reasons
 
@@ -120,7 +121,8 @@ def _block(job: _Job, h: Histories, at: I64, vectors: F32, rows: I64) -> TopN:
     if job.ranker is None:
         score = _without_ranker(similarity, candidates, pool, len(index.snapshot.items))
     else:
-        score = job.ranker.score(_features(job, h, at, rows, candidates, vectors, similarity))
+        x = _features(job, h, at, rows, candidates, vectors, similarity)
+        score = job.ranker.score(x, _recent(job, job.ranker.attention, h, at, candidates))
     wide = np.full((h.users, max(n, int(candidates.items.lengths.max(initial=0)))), -np.inf, dtype=np.float32)  # [B, W]
     wide[np.arange(wide.shape[1]) < candidates.items.lengths[:, None]] = score
     place, best = (values.numpy() for values in largest(torch.from_numpy(wide), n))  # [B, N]
@@ -178,6 +180,12 @@ def _features(job: _Job, h: Histories, at: I64, rows: I64, candidates: Candidate
         categories=np.append(index.category, np.int32(-1))[rows],
         pair_category=index.category[item],
     )
+
+
+def _recent(job: _Job, length: int, h: Histories, at: I64, candidates: Candidates) -> Recent | None:
+    """What the candidates attend to; None: to nothing."""
+    number = job.index.number[candidates.items.values]
+    return recent_of(h, at_end(h, at), job.encoder, candidates.items.rows, number, length) if length else None
 
 
 def _without_ranker(similarity: F32, candidates: Candidates, pool: I64, items: int) -> F32:

@@ -66,8 +66,11 @@ def test_items_of_the_history_leave_and_take_their_request_along(history: Histor
             (2, "new", False),
         ],
     )
-    matrix, kept = features(history, history.time, asked, newest_item, BEHAVIOURS, FeatureSettings(), seen=False)
+    matrix, kept, recent = features(
+        history, history.time, asked, newest_item, BEHAVIOURS, FeatureSettings(), seen=False
+    )
     assert kept.tolist() == [0, 2, 5, 6]
+    assert recent is None
     assert matrix.shape == (4, len(feature_names(FeatureSettings())))
     column = {name: matrix[:, place].tolist() for place, name in enumerate(feature_names(FeatureSettings()))}
     assert column["engaged_count"] == [1, 1, 0, 0]
@@ -75,7 +78,7 @@ def test_items_of_the_history_leave_and_take_their_request_along(history: Histor
     assert column["pair_similarity"] == pytest.approx([0, 0, np.nan, np.nan], nan_ok=True)
     lead = column["pair_similarity_lead"]  # the user is at `a`, so the level is 1
     assert lead == pytest.approx([-1, -1, np.nan, np.nan], nan_ok=True)
-    with_seen, every = features(history, history.time, asked, newest_item, BEHAVIOURS, FeatureSettings(), seen=True)
+    with_seen, every, _ = features(history, history.time, asked, newest_item, BEHAVIOURS, FeatureSettings(), seen=True)
     assert every.tolist() == list(range(7))
     place = feature_names(FeatureSettings()).index
     assert with_seen[:, place("pair_engaged_count")].tolist() == [0, 1, 0, 1, 0, 0, 0]

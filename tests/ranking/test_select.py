@@ -15,7 +15,8 @@ from recsys.config import RankerSettings, parse
 from recsys.errors import BundleError, NoDataError
 from recsys.ranking.importance import importance
 from recsys.ranking.select import BY_HAND, train_selected
-from recsys.ranking.train import EpochLog, Examples, check_start, train_ranker
+from recsys.ranking.start import check_start
+from recsys.ranking.train import EpochLog, Examples, train_ranker
 from recsys.ranking.trained import TrainedRanker
 from recsys.ranking.validation import logloss
 

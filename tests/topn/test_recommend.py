@@ -14,6 +14,7 @@ from recsys.errors import BundleError, NoDataError
 from recsys.features.definitions import ITEM_FEATURES, feature_names, names
 from recsys.features.history import F32, I32, I64, Histories, Points
 from recsys.features.item import ItemSnapshot
+from recsys.ranking.recent import Recent
 from recsys.topn import recommend as module
 from recsys.topn.index import build_index
 from recsys.topn.recommend import TopN, recommend
@@ -62,7 +63,11 @@ class ByPopularity:
 
     names: tuple[str, ...] = feature_names(FeatureSettings())
 
-    def score(self, x: F32, /) -> F32:
+    @property
+    def attention(self) -> int:
+        return 0
+
+    def score(self, x: F32, recent: Recent | None = None, /) -> F32:
         score: F32 = x[:, self.names.index("item_engaged_count_1d")] / np.float32(100)
         return score
 
@@ -128,7 +133,7 @@ def test_the_ranker_decides_among_neighbours_and_popular_items() -> None:
 class AgainstTheCrowd(ByPopularity):
     """The same, turned round for lists that are made ahead."""
 
-    def score(self, x: F32, /) -> F32:
+    def score(self, x: F32, recent: Recent | None = None, /) -> F32:
         turned: F32 = super().score(x) * (1 - 2 * x[:, self.names.index("request_is_ahead")])
         return turned
 
