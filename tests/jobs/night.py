@@ -28,7 +28,7 @@ SHOP = ("users=250", "items=150", "events_per_day=2500", "cluster_items=15", "bo
 FIRST, SECOND = date(2025, 3, 6), date(2025, 3, 7)  # days 4 and 5 of the shop
 SMALL: dict[str, Any] = {
     "encoder": {"dim": 16, "length": 10, "epochs": 2, "batch": 64, "negatives": 64},
-    "ranker": {"days": 1, "hidden": [8], "epochs": 2, "batch": 256},
+    "ranker": {"days": 1, "hidden": [8], "epochs": 2, "batch": 256, "attention": 5},
     "features": {"k": 32},
     "topn": {"candidates": 30, "popular": 10},
     "evaluate": {"resamples": 100, "step_minutes": 60},

@@ -17,8 +17,9 @@ from recsys.encoder.model import Encoder
 from recsys.encoder.trained import TrainedEncoder
 from recsys.errors import NoDataError
 from recsys.features.definitions import feature_names
+from recsys.ranking.attention import Attention
 from recsys.tables import COVERAGE, EVENTS, EXAMPLES, ITEM_FEATURES, ITEMS
-from tests.ranking.log import CATALOGUE, DAY, rows
+from tests.ranking.log import CATALOGUE, DAY, known_from, rows
 from tests.ranking.test_spark import SETTINGS
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ pytestmark = pytest.mark.slow
 
 HOUR = timedelta(hours=1)
 NOON, EVENING = DAY + 12 * HOUR, DAY + 18 * HOUR
+LENGTH = 3  # behaviours that a candidate attends to
 Row = dict[str, Any]
 
 
@@ -128,6 +130,35 @@ def test_what_is_read_is_what_was_written_in_order(shop: Shop) -> None:
     for numbers, name in ((found.request, "request_id"), (found.user, "user_id")):
         pairs = set(zip(numbers.tolist(), (row[name] for row in wanted), strict=True))
         assert len(pairs) == len({number for number, _ in pairs}) == len({told for _, told in pairs}), name
+
+
+def test_rows_hold_what_each_candidate_attends_to_and_without_it_nothing(shop: Shop) -> None:
+    from recsys.ranking.job import as_examples, example_rows, write_examples
+
+    assert {(row["recent_similarity"], row["recent_behaviour"], row["recent_gap"]) for row in shop.rows()} == {
+        (None, None, None)
+    }
+    ranker = SETTINGS.ranker.model_copy(update={"attention": LENGTH})
+    settings = SETTINGS.model_copy(update={"ranker": ranker})
+    write_examples(shop.warehouse, settings, [step(shop.encoders[0], DAY, EVENING)])
+    wanted, encoder = shop.rows(), TrainedEncoder.load(shop.encoders[0])
+    log = [row for row in rows() if row.get("user_id") and row["behaviour"] != "impression"]
+    for row in wanted:
+        own = [e for e in log if e["user_id"] == row["user_id"] and e["event_time"] < row["at"]]
+        past = sorted((e["event_time"], e["item_id"]) for e in own if known_from(e) < row["at"])[-LENGTH:]
+        items = encoder.vocabulary.index([row["item_id"], *(item for _, item in past)]) - 1
+        one, *others = encoder.item_vectors()[items]
+        assert row["recent_similarity"] == pytest.approx([float(one @ other) for other in others], abs=1e-6)
+        assert row["recent_behaviour"] == [1 + list(SETTINGS.behaviours).index("click")] * LENGTH
+        ages = [(row["at"] - time).total_seconds() for time, _ in past]
+        assert row["recent_gap"] == pytest.approx(np.log1p(ages), abs=1e-5)
+    found = as_examples(example_rows(shop.warehouse.view(), DAY, EVENING, attended=True), (), settings.behaviours)
+    assert found.recent is not None
+    assert found.recent.similarity.tolist() == [row["recent_similarity"] for row in wanted]
+    assert found.attention(LENGTH) == Attention(length=LENGTH, behaviours=tuple(settings.behaviours))
+    blind = as_examples(example_rows(shop.warehouse.view(), DAY, EVENING))
+    assert blind.recent is None
+    write_examples(shop.warehouse, SETTINGS, [step(shop.encoders[0], DAY, EVENING)])
 
 
 def test_a_range_without_examples_is_named(shop: Shop) -> None:

@@ -34,6 +34,12 @@ def pinned(folder: Path) -> Pinned:
     return Pinned(tables={"events": 3}, steps=(own,), settings=SETTINGS, rows=3, sha256=fingerprint(ROWS))
 
 
+def test_attention_is_one_of_the_settings_and_without_it_nothing_changed() -> None:
+    assert not [name for name in SETTINGS if "attention" in name]
+    attending = rests_on(Settings(ranker=RankerSettings(attention=5)), {"spark.x": "4"})
+    assert attending == SETTINGS | {"ranker.attention": "5"}
+
+
 def test_every_change_of_a_value_changes_the_hash() -> None:
     changed = {
         "request_id": pa.array(["ab", "c", None]),

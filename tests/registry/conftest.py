@@ -21,6 +21,7 @@ from recsys.encoder.trained import TrainedEncoder
 from recsys.encoder.vocabulary import Vocabulary
 from recsys.features.definitions import ITEM_FEATURES, feature_names, names
 from recsys.features.item import ItemSnapshot, from_table
+from recsys.ranking.recent import Recent
 from recsys.ranking.train import Examples, train_ranker
 from recsys.ranking.trained import TrainedRanker
 from recsys.registry.bundle import Bundle, save
@@ -60,8 +61,30 @@ def ranker(seed: int, operations: tuple[Operation, ...] = (), **other: object) -
     settings = RankerSettings.model_validate(told)
     outcomes = (y[:, None] > 0) & (np.arange(200)[:, None] % 4 == np.arange(4))
     zero = np.zeros(len(y), dtype=np.float32)
-    examples = Examples(x=x, y=y, request=request, at=request * 1000, user=request, offset=zero, outcomes=outcomes)
+    examples = Examples(
+        x=x,
+        y=y,
+        request=request,
+        at=request * 1000,
+        user=request,
+        offset=zero,
+        outcomes=outcomes,
+        recent=recent(random, settings.attention),
+        behaviours=tuple(SETTINGS.behaviours),
+    )
     return train_ranker(examples, settings, seed, feature_names(FeatureSettings()))[0]
+
+
+def recent(random: np.random.Generator, length: int) -> Recent | None:
+    """Of 50 requests of four pairs each; None: no behaviours are asked for."""
+    if not length:
+        return None
+    return Recent(
+        similarity=random.uniform(-1, 1, (200, length)).astype(np.float32),
+        behaviour=random.integers(1, 7, (50, length)).astype(np.int8),
+        gap=random.uniform(0, 15, (50, length)).astype(np.float32),
+        point=np.arange(200) // 4,
+    )
 
 
 def snapshot() -> ItemSnapshot:

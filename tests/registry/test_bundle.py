@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,22 @@ def test_a_bundle_carries_its_operations(tmp_path: Path) -> None:
     one, two = (b.recommend(history(1, 2), SNAPSHOT_AT) for b in (made, loaded))
     assert one.items.values.tolist() == two.items.values.tolist()
     np.testing.assert_array_equal(one.score, two.score)
+
+
+def test_a_bundle_carries_its_attention_and_lists_rest_on_the_newest_behaviours(tmp_path: Path) -> None:
+    made = save(tmp_path / "b", encoder(1), ranker(1, attention=3), snapshot(), SETTINGS, {})
+    loaded = load(tmp_path / "b")
+    assert loaded.ranker.attention == 3
+    one, two = (b.recommend(history(1, 2), SNAPSHOT_AT) for b in (made, loaded))
+    assert one.items.values.tolist() == two.items.values.tolist()
+    np.testing.assert_array_equal(one.score, two.score)
+    assert len(loaded.recommend(history(), SNAPSHOT_AT).score) == SETTINGS.topn.n  # nothing to attend to
+    order = tuple(reversed(SETTINGS.behaviours))
+    odd = made.ranker.shape.attention
+    assert odd is not None
+    other = made.ranker.shape.model_copy(update={"attention": odd.model_copy(update={"behaviours": order})})
+    with pytest.raises(BundleError, match="The ranker attends to behaviours"):
+        save(tmp_path / "c", encoder(1), replace(made.ranker, shape=other), snapshot(), SETTINGS, {})
 
 
 def test_more_items_than_candidates_can_be_asked_for(make_bundle: MakeBundle, tmp_path: Path) -> None:

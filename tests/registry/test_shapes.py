@@ -51,6 +51,20 @@ def test_heads_and_what_was_learned_of_them_are_part_of_the_shape(folder: Path) 
         check_shapes(folder / "encoder", folder / "ranker")
 
 
+def test_attention_is_part_of_the_shape(folder: Path) -> None:
+    ranker(1, attention=3).save(folder / "ranker")
+    check_shapes(folder / "encoder", folder / "ranker")
+    path = folder / "ranker" / "ranker.safetensors"
+    tensors = {key: tensor.clone() for key, tensor in load_file(path).items()}
+    save_file(tensors | {"model.attention.gap.weight": torch.zeros(3, 1)}, path)
+    with pytest.raises(BundleError, match=r"attention\.gap\.weight' of .* is F32 \[3, 1\]; .* must be F32 \[16, 1\]"):
+        check_shapes(folder / "encoder", folder / "ranker")
+    described = folder / "ranker" / "ranker.json"
+    described.write_text(described.read_text().replace('"hidden": 16', '"hidden": 1000000'))
+    with pytest.raises(BundleError, match="ask for 1000000; 8192 is the limit"):
+        check_shapes(folder / "encoder", folder / "ranker")
+
+
 def test_a_description_that_is_absent_is_named(folder: Path) -> None:
     (folder / "ranker" / "ranker.json").unlink()
     with pytest.raises(BundleError, match=r"Ranker description .* cannot be read"):
