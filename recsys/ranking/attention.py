@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from torch.nn.functional import one_hot
 
 from recsys.config import Section
 from recsys.ranking.recent import Recent
@@ -67,8 +68,8 @@ class TargetAttention(nn.Module):
     def __init__(self, shape: Attention) -> None:
         super().__init__()
         self.heads = shape.heads
-        self.behaviour = nn.Embedding(len(shape.behaviours) + 1, shape.hidden)
-        self.gap = nn.Linear(1, shape.hidden)
+        self.types = len(shape.behaviours) + 1
+        self.hidden = nn.Linear(self.types + 1, shape.hidden)
         self.told = nn.Linear(shape.hidden, OUTPUTS * shape.heads)
         self.sharpness: Tensor
         self.register_buffer("sharpness", BLUNTEST * torch.logspace(0, 1, shape.heads, base=SHARPEST / BLUNTEST))
@@ -80,13 +81,16 @@ class TargetAttention(nn.Module):
 
     def forward(self, past: Sequences) -> Tensor:
         """[B, 3 H]: of each head in turn its sum, mean cosine and mean value."""
-        hidden = torch.relu(self.behaviour(past.behaviour) + self.gap(past.gap[..., None] / LONG))  # [P, L, K]
-        told = self.told(hidden).transpose(1, 2)[past.point]  # [B, 3 H, L]
-        change, level, value = told.split(self.heads, dim=1)  # [B, H, L]
+        kind = one_hot(past.behaviour, self.types).to(past.gap.dtype)  # [P, L, types]
+        hidden = torch.relu(self.hidden(torch.cat([kind, past.gap[..., None] / LONG], dim=2)))  # [P, L, K]
+        told = self.told(hidden).transpose(1, 2).contiguous()  # [P, 3 H, L]
+        change, level, value = told.split(self.heads, dim=1)
+        sharpness = self.sharpness[:, None] * change.exp()  # [P, H, L]
         present = ~past.similarity.isnan()
-        cosine = past.similarity.nan_to_num()[:, None]  # [B, 1, L]
-        score = (self.sharpness[:, None] * change.exp() * (cosine - 1) + level).clamp(max=HIGHEST)
+        cosine = past.similarity.nan_to_num()[..., None]  # [B, L, 1]
+        # A cosine is at most 1, so no score lies above its level.
+        score = level.clamp(max=HIGHEST)[past.point] + sharpness[past.point] * (cosine - 1).transpose(1, 2)
         weight = score.exp() * present[:, None]  # [B, H, L]
         total = weight.sum(dim=2)  # [B, H]
-        means = [(weight * each).sum(dim=2) / (1 + total) for each in (cosine, value)]
-        return torch.stack([total.log1p(), *means], dim=2).flatten(1)
+        means = ((weight @ cosine).squeeze(2), (weight * value[past.point]).sum(dim=2))
+        return torch.stack([total.log1p(), *(mean / (1 + total) for mean in means)], dim=2).flatten(1)

@@ -63,9 +63,10 @@ def looped(attention: TargetAttention, recent: Recent) -> F64:
             cosine = float(recent.similarity[pair, place])
             if np.isnan(cosine):
                 continue
-            kind = state["behaviour.weight"][recent.behaviour[point, place]]
-            age = state["gap.weight"][:, 0] * float(recent.gap[point, place]) / LONG + state["gap.bias"]
-            told = state["told.weight"] @ np.maximum(kind + age, 0) + state["told.bias"]
+            kind = np.eye(len(BEHAVIOURS) + 1)[recent.behaviour[point, place]]
+            read = np.append(kind, float(recent.gap[point, place]) / LONG)
+            hidden = np.maximum(state["hidden.weight"] @ read + state["hidden.bias"], 0)
+            told = state["told.weight"] @ hidden + state["told.bias"]
             change, level, value = told.reshape(OUTPUTS, -1)
             weight = np.exp(state["sharpness"] * np.exp(change) * (cosine - 1) + level)
             sums, cosines, values = sums + weight, cosines + weight * cosine, values + weight * value

@@ -56,8 +56,8 @@ def test_attention_is_part_of_the_shape(folder: Path) -> None:
     check_shapes(folder / "encoder", folder / "ranker")
     path = folder / "ranker" / "ranker.safetensors"
     tensors = {key: tensor.clone() for key, tensor in load_file(path).items()}
-    save_file(tensors | {"model.attention.gap.weight": torch.zeros(3, 1)}, path)
-    with pytest.raises(BundleError, match=r"attention\.gap\.weight' of .* is F32 \[3, 1\]; .* must be F32 \[16, 1\]"):
+    save_file(tensors | {"model.attention.told.bias": torch.zeros(3)}, path)
+    with pytest.raises(BundleError, match=r"attention\.told\.bias' of .* is F32 \[3\]; .* must be F32 \[12\]"):
         check_shapes(folder / "encoder", folder / "ranker")
     described = folder / "ranker" / "ranker.json"
     described.write_text(described.read_text().replace('"hidden": 16', '"hidden": 1000000'))
