@@ -15,8 +15,10 @@ from recsys.encoder.model import Encoder
 from recsys.encoder.trained import TrainedEncoder
 from recsys.encoder.vocabulary import Vocabulary
 from recsys.features.definitions import ITEM_FEATURES, feature_names
+from recsys.features.history import I64
 from recsys.features.item import ItemSnapshot
-from recsys.ranking.train import Examples, train_ranker
+from recsys.ranking.recent import Recent
+from recsys.ranking.train import EpochLog, Examples, train_ranker
 from recsys.ranking.trained import TrainedRanker
 from recsys.registry.bundle import Bundle, save
 
@@ -30,7 +32,8 @@ ENGAGED = tuple(name for name, behaviour in BEHAVIOURS.items() if behaviour.enga
 def synthetic_bundle(folder: Path, seed: int, at: int, items: int = ITEMS) -> Bundle:
     """Write a bundle of default settings; its snapshot is true at `at`, microseconds since 1970 UTC."""
     ids = tuple(f"i{n:06d}" for n in range(items))
-    return save(folder, _encoder(ids, seed, at), _ranker(seed), _snapshot(ids, seed, at), Settings(), {"events": 0})
+    ranker = random_ranker(seed)[0]
+    return save(folder, _encoder(ids, seed, at), ranker, _snapshot(ids, seed, at), Settings(), {"events": 0})
 
 
 def random_recent(rng: np.random.Generator, longest: int, at: int, items: int = ITEMS) -> list[dict[str, object]]:
@@ -64,21 +67,35 @@ def _encoder(ids: tuple[str, ...], seed: int, at: int) -> TrainedEncoder:
     )
 
 
-def _ranker(seed: int) -> TrainedRanker:
-    """Of the default shape, trained for one epoch on random features, some of them unknown."""
+def random_ranker(
+    seed: int, attention: int = 0, count: int = EXAMPLES, epochs: int = 1
+) -> tuple[TrainedRanker, list[EpochLog]]:
+    """Of the default shape, trained on random features, some of them unknown, and random behaviours to attend to."""
     rng, names = np.random.default_rng(seed), feature_names(FeatureSettings())
-    x = rng.normal(size=(EXAMPLES, len(names))).astype(np.float32)
+    x = rng.normal(size=(count, len(names))).astype(np.float32)
     x[rng.random(x.shape) < 0.1] = np.nan
-    request = np.arange(EXAMPLES) // 5
+    request = np.arange(count) // 5
     examples = Examples(
         x=x,
-        y=(rng.random(EXAMPLES) < 0.2).astype(np.float32),
+        y=(rng.random(count) < 0.2).astype(np.float32),
         request=request,
         at=request * 1000,
         user=request,
-        offset=np.zeros(EXAMPLES, dtype=np.float32),
+        offset=np.zeros(count, dtype=np.float32),
+        recent=_recent(rng, request, attention) if attention else None,
+        behaviours=NAMES,
     )
-    return train_ranker(examples, RankerSettings(epochs=1), seed, names)[0]
+    return train_ranker(examples, RankerSettings(epochs=epochs, attention=attention), seed, names)
+
+
+def _recent(rng: np.random.Generator, request: I64, length: int) -> Recent:
+    count, shape = len(request), (int(request[-1]) + 1, length)
+    return Recent(
+        similarity=rng.uniform(-1, 1, (count, length)).astype(np.float32),
+        behaviour=rng.integers(1, len(NAMES) + 1, shape).astype(np.int8),
+        gap=rng.uniform(0, 15, shape).astype(np.float32),
+        point=request,
+    )
 
 
 def _snapshot(ids: tuple[str, ...], seed: int, at: int) -> ItemSnapshot:
