@@ -9,8 +9,11 @@ import torch
 
 from recsys.config import RankerSettings, Settings
 from recsys.monitor.explained import TABLE, bars, log_explained
+from recsys.ranking.importance import ATTENDED
 from recsys.ranking.train import train_ranker
 from recsys.registry import tracking
+from tests.ranking.test_attention import settings as attention
+from tests.ranking.test_attention import world
 from tests.ranking.test_train import NAMES, SMALL, examples
 
 
@@ -20,6 +23,21 @@ def test_bars_begin_with_the_largest() -> None:
         ("noise", 0.2, True),
         ("a", 0.1, True),
     )
+
+
+def test_the_behaviours_attended_to_have_a_line_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+        monkeypatch.delenv(name, raising=False)
+    torch.set_num_threads(1)
+    learned = attention(explain=200)
+    ranker, _ = train_ranker(world(0), learned, 1, ("a", "b"))
+    settings = Settings(artifacts=f"{tmp_path}/a", ranker=learned)
+    with tracking.run(settings, "ranker", "2026-03-02", {}, {}) as run:
+        log_explained(ranker, world(0), settings)
+    folder = Path(mlflow.artifacts.download_artifacts(f"runs:/{run}/"))
+    found = list(csv.DictReader(io.StringIO((folder / TABLE).read_text())))
+    assert [row["feature"] for row in found] == ["a", "b", ATTENDED]
+    assert all(max(found, key=lambda row: float(row[figure])) == found[-1] for figure in ("permutation", "gradients"))
 
 
 @pytest.mark.parametrize("rows", [200, 0])

@@ -16,6 +16,7 @@ from recsys.ranking.attention import LONG, OUTPUTS, Attention, TargetAttention, 
 from recsys.ranking.held import held_out
 from recsys.ranking.importance import ATTENDED, gradients, importance, named
 from recsys.ranking.recent import Recent
+from recsys.ranking.select import train_selected
 from recsys.ranking.start import check_start
 from recsys.ranking.train import Examples, train_ranker
 from recsys.ranking.trained import TrainedRanker
@@ -196,6 +197,16 @@ def test_importance_knows_the_behaviours_as_one_more(attending: TrainedRanker) -
     sizes = gradients(attending, x, recent)
     assert sizes.shape == (3,)
     assert sizes[2] > 10 * max(sizes[:2])
+
+
+def test_features_are_chosen_beside_it() -> None:
+    """Both features are noise: with no more than one of them kept, the ranker still attends."""
+    conf = settings(selection={"by": ["importance"], "importance": -1.0, "most": 1})
+    ranker, _ = train_selected(world(0), conf, 1, NAMES)
+    assert ranker.shape.selection is not None
+    assert [one.feature for one in ranker.shape.selection.features] == list(NAMES)
+    assert len(ranker.shape.selection.dropped) == 1
+    assert told_apart(ranker, world(1)) > 0.85
 
 
 def test_parts_of_a_linear_ranker_add_up_to_its_logit() -> None:
