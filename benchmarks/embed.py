@@ -21,6 +21,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
 from benchmarks._profiles import BATCH, BEGAN, ITEMS, NAMES, Batches, batches, lists, random_encoder, write_profiles
 from benchmarks._record import FEWEST, Figure, Run, Timing, main, once
@@ -31,6 +32,7 @@ from recsys.encoder.trained import TrainedEncoder
 from recsys.features.definitions import ITEM_FEATURES
 from recsys.features.history import at_end, from_arrow
 from recsys.features.item import ItemSnapshot
+from recsys.io import VERSION
 from recsys.session import open_session
 from recsys.topn.index import ItemIndex, build_index
 from recsys.topn.recommend import TopN, recommend
@@ -57,7 +59,8 @@ def measure(run: Run, asked: argparse.Namespace) -> None:
         encoder.save(folder / "encoder")
         own = {"spark.master": "local[1]", "spark.sql.execution.arrow.maxRecordsPerBatch": str(BATCH)}
         spark = open_session(Settings(warehouse=f"{folder}/warehouse", spark=own), "benchmark embed")
-        profiles = spark.read.parquet(f"{folder}/profiles")
+        version = dict.fromkeys(VERSION, F.lit(0).cast("bigint"))
+        profiles = spark.read.parquet(f"{folder}/profiles").withColumns(version)
         index = build_index(encoder, random_snapshot(encoder, run.seed), NEAREST)
         vectors = both(
             lambda: drained(embed_users(profiles, str(folder / "encoder"), "benchmark")),
