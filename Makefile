@@ -43,11 +43,11 @@ clean-demo:  ## remove what the demo made: tables, models, registry
 	rm -rf demo
 
 test: lint type  ## everything that this machine can run
-	@# The cluster's part mostly waits for processes to start, so it goes beside the part without Spark.
+	@# The cluster's part mostly waits for processes to start, so it goes beside the others.
 	@said=$$(mktemp); $(PY) -m pytest -m cluster $(PYTEST_ARGS) > $$said 2>&1 & cluster=$$!; failed=0; \
-	$(PY) -m pytest -m 'not spark and not cluster' $(SHARED) $(PYTEST_ARGS) || failed=$$?; \
+	for part in 'not spark and not cluster' 'spark and not cluster'; do \
+		$(PY) -m pytest -m "$$part" $(SHARED) $(PYTEST_ARGS) || failed=$$?; done; \
 	wait $$cluster || failed=$$?; echo "the cluster's part:"; cat $$said; rm $$said; exit $$failed
-	$(PY) -m pytest -m 'spark and not cluster' $(SHARED) $(PYTEST_ARGS)
 
 lint: install  ## ruff: rules and format
 	$(PY) -m ruff check .
