@@ -46,6 +46,8 @@ REQUIRED: Mapping[str, str] = {
     f"{STATE}.rocksdb.changelogCheckpointing.enabled": "true",
     # To count its keys, the store would look each one up before it is written.
     f"{STATE}.rocksdb.trackTotalNumberOfRows": "false",
+    # Asked for each element of a user's list; left unset, the process's environment is searched each time.
+    "spark.sql.types.framework.enabled": "false",
 }
 LOCAL: Mapping[str, str] = {
     "spark.driver.memory": "4g",

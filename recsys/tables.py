@@ -26,8 +26,10 @@ _BEHAVIOUR = (
     column("quantity", "bigint", "pieces; 1 where the source has none"),
     column("value", "double", "the behaviour's own value: a rating, seconds watched; NULL: none"),
 )
-RECENT_FIELDS = tuple(column.name for column in _BEHAVIOUR)
-RECENT_TYPE = "array<struct<" + ", ".join(f"{c.name}: {c.type}" for c in _BEHAVIOUR) + ">>"
+_ID, _TIME, *_REST = _BEHAVIOUR
+_RECENT = (_TIME, _ID, *_REST)  # in the order by which behaviours are sorted
+RECENT_FIELDS = tuple(column.name for column in _RECENT)
+RECENT_TYPE = "array<struct<" + ", ".join(f"{c.name}: {c.type}" for c in _RECENT) + ">>"
 
 EVENTS = Table(
     name="events",

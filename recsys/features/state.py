@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql.internal import InternalFunction
 
 from recsys.config import FeatureSettings, Settings
 from recsys.features.definitions import profile_features_of
@@ -31,21 +32,20 @@ def profile_state(events: DataFrame, settings: Settings) -> DataFrame:
     """
     texts = texts_of(settings.features.user)
     kept = [f"{'query' if text == QUERY else f'context[{text!r}]'} AS {text_column(text).name}" for text in texts]
-    fields = ", ".join([*RECENT_FIELDS, *kept])
-    engaged = ", ".join(f"'{name}'" for name in settings.engaged()) or "NULL"
-    newest = f"max_by(struct({fields}), struct(event_time, event_id), {settings.features.k})"  # descending; NULL: none
+    behaviour = F.struct(*RECENT_FIELDS, *map(F.expr, kept))  # ordered by its first fields, event_time and event_id
+    engaged = F.when(F.col("behaviour").isin(*settings.engaged()), behaviour)
     names = list(settings.behaviours)
     grouped = events.where("user_id IS NOT NULL").groupBy("user_id")
     state = grouped.agg(
         F.max("event_time").alias("as_of"),
-        F.expr(f"{newest} FILTER (WHERE behaviour IN ({engaged}))").alias("newest"),
+        InternalFunction.collect_top_k(engaged, settings.features.k, False).alias("newest"),  # descending
         F.min("event_time").alias("first_time"),
         F.expr("sum(price_minor * coalesce(quantity, 1)) FILTER (WHERE behaviour = 'purchase')").alias("spend"),
         *(F.count_if(F.col("behaviour") == name).alias(f"count_{code}") for code, name in enumerate(names)),
         *aggregates(settings),
     )
     counted = [F.col(f"count_{code}") for code, name in enumerate(names) if name in settings.engaged()]
-    recent = F.coalesce(F.reverse("newest"), F.array())
+    recent = F.reverse("newest")
     behaviours = F.transform(recent, lambda one: F.struct(*(one[name] for name in RECENT_FIELDS))) if texts else recent
     return state.select(
         "user_id",

@@ -20,6 +20,7 @@ from recsys.log import event
 from recsys.tables import EVENTS, USER_PROFILES, Table
 
 QUERY = "user_profiles"
+STATE = 2  # raise it when the aggregation's state changes and no setting does: Spark cannot go on with the older one
 Derive = Callable[[DataFrame], Mapping[Table, DataFrame]]  # new rows of user_profiles -> rows of further tables
 log = logging.getLogger(__name__)
 
@@ -105,7 +106,7 @@ def rests_on(settings: Settings) -> dict[str, str]:
         "the behaviours": ", ".join(settings.behaviours),
         "the engaged behaviours": ", ".join(settings.engaged()),
         "the features": ", ".join(names),
-        "their definitions": feature_hash(profile_features_of(settings.features)),
+        "their definitions": f"{feature_hash(profile_features_of(settings.features))}-{STATE}",
     }
 
 
