@@ -28,6 +28,8 @@ from recsys.errors import NoDataError
 from recsys.pins import Pin, merged, pins_at, told
 from recsys.tables import ALL, BATCHES, Table
 
+# A checkpoint of a table's log costs as much as several small commits, and Delta would write one every tenth.
+CHECKPOINT_EVERY = 100
 WHOLE_EPOCHS = tuple(table.name for table in ALL if table.whole_epochs)
 
 
@@ -50,6 +52,7 @@ class Warehouse:
     def create(self, table: Table) -> None:
         """Create the table if it is absent, with its column comments, partitions and purpose."""
         builder = DeltaTable.createIfNotExists(self.spark).location(self.path(table)).comment(table.row)
+        builder = builder.property("delta.checkpointInterval", str(CHECKPOINT_EVERY))
         for column in table.columns:
             builder = builder.addColumn(column.name, column.type, comment=column.meaning)
         if table.skip_by:

@@ -73,6 +73,14 @@ def test_a_table_is_made_once_with_meanings_and_partitions(warehouse: Warehouse)
     assert warehouse.version(THINGS) == 0
 
 
+def test_small_commits_do_not_each_pay_for_a_checkpoint(spark: SparkSession, warehouse: Warehouse) -> None:
+    for batch in range(12):  # by Delta's own interval the tenth would write one
+        warehouse.write(THINGS, things(spark, ("a", 3, 0)), Commit(query="q", epoch=0, batch=batch))
+    log = Path(warehouse.path(THINGS), "_delta_log")
+    assert len(list(log.glob("*.json"))) == 13
+    assert not list(log.glob("*.checkpoint.parquet"))
+
+
 def test_files_tell_the_range_of_the_columns_that_readers_skip_by(spark: SparkSession, warehouse: Warehouse) -> None:
     told = replace(THINGS, skip_by=("n",))
     warehouse.write(told, things(spark, ("a", 3, 0), ("b", 8, 0)), Commit(query="q", epoch=0, batch=0))
