@@ -18,7 +18,8 @@ from recsys.config import Settings
 from recsys.features.history import F32, F64, I8, I32, I64, MISSING, Histories, Points
 from recsys.features.windows import first_after
 from recsys.ranking.assemble import Encoder, similarity
-from recsys.ranking.examples import NEAR, Log, Noise, Pairs, draw_chance, uniform
+from recsys.ranking.draws import NEAR, Noise, draw_chance, uniform
+from recsys.ranking.examples import Log, Pairs
 from recsys.ranking.known import as_known
 
 

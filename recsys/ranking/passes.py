@@ -18,19 +18,8 @@ from recsys.features.definitions import item_features_of
 from recsys.features.history import F32, FIELDS, I32, I64, MISSING, Histories, from_columns
 from recsys.features.windows import Bool
 from recsys.ranking.assemble import Encoder, Requests, features
-from recsys.ranking.examples import (
-    HOUR,
-    MOMENTS,
-    REQUESTS,
-    Draw,
-    Kinds,
-    Lists,
-    Log,
-    Noise,
-    build_pool,
-    make_pairs,
-    uniform,
-)
+from recsys.ranking.draws import HOUR, MOMENTS, REQUESTS, Draw, Noise, build_pool, uniform
+from recsys.ranking.examples import Kinds, Lists, Log, make_pairs
 from recsys.ranking.near import with_near
 from recsys.ranking.recent import list_column
 

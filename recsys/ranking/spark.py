@@ -19,7 +19,7 @@ from recsys.encoder.spark import encoder_of_task
 from recsys.errors import ConfigError, NoDataError
 from recsys.features.definitions import item_features_of
 from recsys.features.listed import described
-from recsys.ranking.examples import HOUR
+from recsys.ranking.draws import HOUR
 from recsys.ranking.passes import LAG, Batches, Chosen, featured, labelled, read_noise, whole_users
 from recsys.ranking.recent import COLUMNS
 from recsys.tables import EXAMPLES, RECENT_FIELDS
