@@ -27,6 +27,7 @@ class Log:
     behaviour: I8  # [E] index into the behaviour names; MISSING: unknown
     item: I32  # [E] item code, shared with the pool; MISSING: no item
     request: I32  # [E] code of the list that the item was shown in; MISSING: none
+    position: I32  # [E] place in that list, from 1; less: unknown
     draw: I64  # [E] a hash of event id and seed: makes draws independent of how events are partitioned
 
 
@@ -57,6 +58,7 @@ class Pairs:
     behaviour: I8  # [M] the target behaviour, of several the newest: label 1; MISSING: label 0
     outcomes: Bool  # [M, T] each of the target behaviours that the item got
     chance: F64  # [M] of the item to be among the negatives that such a request draws; NaN: in a shown list
+    position: I32  # [M] place in the shown list at the item's first impression, from 1; less: unknown, or no list
 
 
 def make_pairs(log: Log, asked: Bool, moment: I64, kinds: Kinds, noise: Noise, lists: Lists | None) -> Pairs:
@@ -79,6 +81,7 @@ def make_pairs(log: Log, asked: Bool, moment: I64, kinds: Kinds, noise: Noise, l
         behaviour=np.concatenate([shown.behaviour, own.behaviour]),
         outcomes=np.concatenate([shown.outcomes, own.outcomes]),
         chance=np.concatenate([shown.chance, own.chance]),
+        position=np.concatenate([shown.position, own.position]),
     )
 
 
@@ -124,6 +127,7 @@ def _shown(log: Log, kinds: Kinds, target: Bool, rule: Lists) -> Pairs:
         behaviour=behaviour[kept],
         outcomes=outcomes[kept],
         chance=np.full(len(kept), np.nan),
+        position=log.position[impressions[place[kept]]],
     )
 
 
@@ -153,6 +157,7 @@ def _drawn(log: Log, moment: I64, kinds: Kinds, rows: I64, noise: Noise) -> Pair
         behaviour=behaviour[allowed],
         outcomes=behaviour[allowed][:, None] == kinds.targets,
         chance=draw_chance(noise, moment[row], chosen),
+        position=np.full(len(chosen), MISSING, dtype=np.int32),
     )
 
 

@@ -19,7 +19,7 @@ Row = tuple[int, int, int, int, int]  # user, time, behaviour, item, request
 NOTHING = build_pool(np.zeros(0, np.int64), np.zeros(0, np.int32), np.zeros(0, np.int64), 1.0)
 
 
-def log(rows: list[Row]) -> Log:
+def log(rows: list[Row], position: list[int] | None = None) -> Log:
     columns = np.asarray(rows, dtype=np.int64).reshape(-1, 5).T
     return Log(
         user=columns[0],
@@ -28,6 +28,7 @@ def log(rows: list[Row]) -> Log:
         behaviour=columns[2].astype(np.int8),
         item=columns[3].astype(np.int32),
         request=columns[4].astype(np.int32),
+        position=np.full(len(rows), MISSING, np.int32) if position is None else np.asarray(position, np.int32),
         draw=np.arange(len(rows), dtype=np.int64) * 7_919,
     )
 
@@ -68,6 +69,29 @@ def test_a_shown_list_gives_its_own_negatives() -> None:
     pairs = made(log(rows), noise(NOTHING, 4))
     assert tuples(pairs) == [(0, True, 10, PURCHASE), (0, True, 12, MISSING)]
     assert pairs.outcomes.tolist() == [[True, True], [False, False]]  # clicked and purchased
+
+
+def test_a_shown_item_has_the_place_of_its_first_impression() -> None:
+    rows = [
+        (0, 1, IMPRESSION, 10, 5),
+        (0, 1, IMPRESSION, 11, 5),
+        (0, 2, IMPRESSION, 12, 5),
+        (0, 2, IMPRESSION, 10, 5),  # once more, and further down
+        (0, 3, IMPRESSION, 13, 5),
+        (0, 3, IMPRESSION, 13, 5),  # the first told no place: none is known
+        (0, 4, CLICK, 12, 5),  # a click has the place too, which is no impression's
+    ]
+    known = log(rows, position=[1, 2, 3, 4, MISSING, 5, 9])
+    pairs = made(known, noise(pool({0: {1: 1}}), 1))
+    found = list(zip(pairs.shown.tolist(), pairs.item.tolist(), pairs.position.tolist(), strict=True))
+    assert found == [
+        (True, 10, 1),
+        (True, 11, 2),
+        (True, 12, 3),
+        (True, 13, MISSING),
+        (False, 12, MISSING),  # the click's own request: nobody chose among places there
+        (False, 1, MISSING),
+    ]
 
 
 def test_a_behaviour_counts_for_its_impression_within_the_window() -> None:
@@ -141,10 +165,12 @@ def test_shown_lists_agree_with_a_plain_oracle(rows: list[Row], window: int, unt
         if behaviour == IMPRESSION and item >= 0 and request >= 0:
             lists[user, request].append(place)
     expected = set()
+    first: dict[tuple[int, int, int], int] = {}  # (user, list, item) -> row of the first impression, from 1
     for (user, request), places in lists.items():
         engaged: dict[int, set[int]] = defaultdict(set)
         newest: dict[int, int] = {}
         shown = {rows[place][3]: rows[place][1] for place in reversed(places)}  # item -> its first impression
+        first |= {(user, request, rows[place][3]): place + 1 for place in reversed(places)}
         for own, time, behaviour, item, of in rows:
             if (own, of) == (user, request) and behaviour != IMPRESSION and time < shown.get(item, 99) + window:
                 engaged[item].add(behaviour)
@@ -156,9 +182,12 @@ def test_shown_lists_agree_with_a_plain_oracle(rows: list[Row], window: int, unt
         negative = {(places[0], True, item, MISSING) for item in shown if item not in engaged}
         if positive and negative:
             expected |= positive | negative
-    got = tuples(made(log(rows), noise(NOTHING, 2), lists=Lists(window, until)))
+    pairs = made(log(rows, list(range(1, len(rows) + 1))), noise(NOTHING, 2), lists=Lists(window, until))
+    got = tuples(pairs)
     assert len(set(got)) == len(got)
     assert set(got) == expected
+    for row, item, place in zip(pairs.row, pairs.item, pairs.position, strict=True):
+        assert first[rows[row][0], rows[row][4], item] == place
 
 
 @settings(max_examples=200)
