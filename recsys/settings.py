@@ -142,6 +142,12 @@ class RankerSettings(Section):
     attention: int = Field(
         0, ge=0, le=1024, description="newest engaged behaviours that a candidate attends to; 0: it sees features only"
     )
+    positions: int = Field(
+        0,
+        ge=0,
+        le=1024,
+        description="places of shown lists with a value of their own in training, none in scores; 0: off",
+    )
     selection: SelectionSettings = SelectionSettings()
     gate: GateSettings = GateSettings()
     explain: int = Field(2000, ge=0, description="held-out examples that importance is measured on; 0: not measured")

@@ -174,7 +174,7 @@ ITEM_EMBEDDINGS = Table(
 
 EXAMPLES = Table(
     name="examples",
-    row="a labelled (user, item, position) with the features as of it",
+    row="a labelled (user, item, moment) with the features as of it",
     key=("request_id", "item_id"),
     kind="replaced by partition",
     partition_by=("day",),
@@ -189,6 +189,9 @@ EXAMPLES = Table(
         column("behaviour", "string", "the target behaviour, of several the newest; NULL for a negative"),
         column("outcomes", "array<string>", "all target behaviours that followed; empty for a negative"),
         column("draw_chance", "double", "chance that such a request draws it as a negative; NULL: in a shown list"),
+        column(
+            "position", "int", "place in the shown list, from 1, at the item's first impression; NULL: unknown, no list"
+        ),
         column("features", "array<float>", "values in the order of the feature names kept with the bundle"),
         column("day", "date", "UTC day of `at`"),
         column(

@@ -26,7 +26,7 @@ from recsys.monitor.paired import paired_ndcg
 from recsys.monitor.selection import log_selection
 from recsys.paths import local_folder
 from recsys.ranking.gate import broken
-from recsys.ranking.held import head_figures
+from recsys.ranking.held import head_figures, place_figures
 from recsys.ranking.job import as_examples, example_rows, pinned_of, steps_again, write_examples
 from recsys.ranking.pinned import Pinned
 from recsys.ranking.select import train_selected
@@ -113,7 +113,7 @@ def _train(found: Examples, settings: Settings, names: tuple[str, ...], start: T
     if start is None and ranker.shape.selection is not None:
         log_selection(ranker.shape.selection)
     log_explained(ranker, found, settings)
-    figures = head_figures(ranker, found, settings.ranker)
+    figures = head_figures(ranker, found, settings.ranker) | place_figures(ranker)
     mlflow.log_metrics({name: value for name, value in figures.items() if value == value})
     mlflow.log_metrics({"best_epoch": best_epoch(logs), "trained_examples": len(found.y)})
     return ranker

@@ -36,7 +36,8 @@ def log_explained(ranker: TrainedRanker, examples: Examples, settings: Settings)
     newest = np.flatnonzero(~split(examples.request, examples.at, settings.ranker.validation))
     random = np.random.default_rng(settings.seed)
     rows = random.choice(newest, min(settings.ranker.explain, len(newest)), replace=False)
-    (x, recent), y, offset, names = examples.read(rows), examples.y[rows], examples.offset[rows], named(ranker)
+    (x, recent), y, names = examples.read(rows), examples.y[rows], named(ranker)
+    offset = examples.taken_off(ranker, rows)
     found = {
         "permutation": importance(ranker, x, y, offset, REPEATS, settings.seed, recent),
         "gradients": gradients(ranker, x, recent),

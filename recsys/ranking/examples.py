@@ -1,7 +1,6 @@
 """From logged behaviours to labelled (request, item) pairs: shown lists, or targets with drawn negatives. NumPy only.
 
-Shape letters: E events, R requests, M pairs, T target behaviours, H hours, S items of all hours' pools, Q own requests,
-J draws of one.
+Shape letters: E events, R requests, M pairs, T target behaviours, Q own requests, J draws of one.
 """
 
 from __future__ import annotations
@@ -13,9 +12,8 @@ import numpy.typing as npt
 
 from recsys.features.history import F64, I8, I32, I64, MISSING
 from recsys.features.windows import Bool
+from recsys.ranking.draws import NEGATIVES, Noise, draw_chance, uniform
 
-HOUR = 3_600_000_000  # microseconds
-NEGATIVES, NEAR, MOMENTS, REQUESTS = range(4)  # streams of `uniform`
 SPARE = 2  # more draws than negatives, since some meet the label, its ties or each other
 
 
@@ -29,6 +27,7 @@ class Log:
     behaviour: I8  # [E] index into the behaviour names; MISSING: unknown
     item: I32  # [E] item code, shared with the pool; MISSING: no item
     request: I32  # [E] code of the list that the item was shown in; MISSING: none
+    position: I32  # [E] place in that list, from 1; less: unknown
     draw: I64  # [E] a hash of event id and seed: makes draws independent of how events are partitioned
 
 
@@ -50,49 +49,6 @@ class Lists:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Pool:
-    """The items that were active in each hour, and how likely each is drawn for the requests of the next."""
-
-    hours: I64  # [H] ascending ends: from then on it serves, microseconds since 1970 UTC
-    offsets: I64  # [H + 1]; hour h owns [offsets[h], offsets[h + 1])
-    items: I32  # [S] item codes, ascending in each hour
-    cumulative: F64  # [S] running sum of weights over all hours
-
-    def newest(self, time: I64) -> I64:
-        """The hour that serves each moment: the newest one that had ended; -1: none."""
-        return np.asarray(np.searchsorted(self.hours, time, side="right") - 1, dtype=np.int64)
-
-    def draw(self, time: I64, luck: F64) -> I32:
-        """[Q, J] an item for each number in [0, 1) of `luck` [Q, J], from the hours that serve `time` [Q]."""
-        hour = self.newest(time)
-        edges = np.append(0.0, self.cumulative)
-        low, last = edges[self.offsets[hour]][:, None], self.offsets[hour + 1][:, None]
-        drawn = np.searchsorted(self.cumulative, low + luck * (edges[last] - low), side="right")
-        return np.asarray(self.items[np.minimum(drawn, last - 1)])  # rounding may reach the next hour
-
-    def share(self, hour: I64, item: I32, lacking: float = 0.0) -> F64:
-        """Chance that one draw from each hour (index from 0) is the item beside it; `lacking`: weight of no member."""
-        codes = int(max(self.items.max(initial=0), item.max(initial=0))) + 1
-        cells = np.repeat(np.arange(len(self.hours)), np.diff(self.offsets)) * codes + self.items
-        wanted = hour * codes + item
-        place = np.minimum(np.searchsorted(cells, wanted), len(cells) - 1)
-        edges = np.append(0.0, self.cumulative)
-        weight = np.where(cells[place] == wanted, edges[place + 1] - edges[place], lacking)
-        return np.asarray(weight / (edges[self.offsets[hour + 1]] - edges[self.offsets[hour]]))
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Draw:
-    """`count` negatives of each request come from `pool`."""
-
-    pool: Pool
-    count: int
-
-
-Noise = tuple[Draw, ...]
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
 class Pairs:
     """Labelled pairs. A request's row is its first impression, or the target that stands for itself."""
 
@@ -102,18 +58,7 @@ class Pairs:
     behaviour: I8  # [M] the target behaviour, of several the newest: label 1; MISSING: label 0
     outcomes: Bool  # [M, T] each of the target behaviours that the item got
     chance: F64  # [M] of the item to be among the negatives that such a request draws; NaN: in a shown list
-
-
-def build_pool(hour: I64, item: I32, events: I64, power: float) -> Pool:
-    """A pool from rows (end of the hour, item, engaged events), in any order; an item's weight is events ** power."""
-    order = np.lexsort((item, hour))
-    hours, starts = np.unique(hour[order], return_index=True)
-    return Pool(
-        hours=hours,
-        offsets=np.append(starts, len(order)).astype(np.int64),
-        items=item[order],
-        cumulative=np.cumsum(events[order].astype(np.float64) ** power),
-    )
+    position: I32  # [M] place in the shown list at the item's first impression, from 1; less: unknown, or no list
 
 
 def make_pairs(log: Log, asked: Bool, moment: I64, kinds: Kinds, noise: Noise, lists: Lists | None) -> Pairs:
@@ -136,19 +81,8 @@ def make_pairs(log: Log, asked: Bool, moment: I64, kinds: Kinds, noise: Noise, l
         behaviour=np.concatenate([shown.behaviour, own.behaviour]),
         outcomes=np.concatenate([shown.outcomes, own.outcomes]),
         chance=np.concatenate([shown.chance, own.chance]),
+        position=np.concatenate([shown.position, own.position]),
     )
-
-
-def draw_chance(noise: Noise, time: I64, item: I32) -> F64:
-    """[M] chance that a request at `time` [M] has `item` [M] among its draws.
-
-    An item that the last pool lacks counts there as one event: at chance 0 nothing could be learned about it.
-    """
-    missed = np.ones(len(item))
-    for draw in noise:
-        lacking = 1.0 if draw is noise[-1] else 0.0
-        missed *= (1 - draw.pool.share(draw.pool.newest(time), item, lacking)) ** draw.count
-    return 1 - missed
 
 
 def complete(request: I64, positive: Bool) -> Bool:
@@ -193,6 +127,7 @@ def _shown(log: Log, kinds: Kinds, target: Bool, rule: Lists) -> Pairs:
         behaviour=behaviour[kept],
         outcomes=outcomes[kept],
         chance=np.full(len(kept), np.nan),
+        position=log.position[impressions[place[kept]]],
     )
 
 
@@ -222,6 +157,7 @@ def _drawn(log: Log, moment: I64, kinds: Kinds, rows: I64, noise: Noise) -> Pair
         behaviour=behaviour[allowed],
         outcomes=behaviour[allowed][:, None] == kinds.targets,
         chance=draw_chance(noise, moment[row], chosen),
+        position=np.full(len(chosen), MISSING, dtype=np.int32),
     )
 
 
@@ -234,16 +170,3 @@ def _tied(log: Log, kinds: Kinds, rows: I64, item: npt.NDArray[np.int32]) -> Boo
     engaged = np.isin(log.behaviour, kinds.engaged) & (log.item >= 0)
     known = moment[engaged] * items + log.item[engaged]
     return np.asarray(np.isin(moment[rows][:, None] * items + item, known))
-
-
-def uniform(seed: I64, count: int, stream: int = 0) -> F64:
-    """[Q, count] numbers in [0, 1) from 64-bit seeds [Q]: SplitMix64 (Steele et al. 2014, figure 16), counter form.
-
-    Streams of the same seeds are independent.
-    """
-    steps = (np.arange(1, count + 1, dtype=np.uint64) + np.uint64(stream << 32)) * np.uint64(0x9E3779B97F4A7C15)
-    z = seed.astype(np.uint64)[:, None] + steps
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    z ^= z >> np.uint64(31)
-    return np.asarray((z >> np.uint64(11)).astype(np.float64) * 2.0**-53)

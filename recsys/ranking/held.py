@@ -20,7 +20,7 @@ def held_out(ranker: TrainedRanker, examples: Examples, settings: RankerSettings
     With several heads an example is there for each head that has it, with that head's label beside the one score.
     """
     newest = ~split(examples.request, examples.at, settings.validation)
-    logits = ranker.logits(*examples.read(newest)) - examples.offset[newest]
+    logits = ranker.logits(*examples.read(newest)) - examples.taken_off(ranker, newest)
     return examples.heads(ranker.shape.weights).of(newest).spread(_chance(logits))
 
 
@@ -28,7 +28,7 @@ def head_figures(ranker: TrainedRanker, examples: Examples, settings: RankerSett
     """AUC and log loss of each head on its own held-out examples, and its share of the score; NaN: it has none."""
     newest = ~split(examples.request, examples.at, settings.validation)
     heads = examples.heads(ranker.shape.weights).of(newest)
-    chance = _chance(ranker.heads(*examples.read(newest)) - examples.offset[newest, None])
+    chance = _chance(ranker.heads(*examples.read(newest)) - examples.taken_off(ranker, newest)[:, None])
     found = {}
     for head, task in enumerate(ranker.shape.tasks or ()):
         rows = heads.asked[:, head]
@@ -37,6 +37,13 @@ def head_figures(ranker: TrainedRanker, examples: Examples, settings: RankerSett
         found[f"validation_logloss.{task.behaviour}"] = logloss(y, p) if len(y) else float("nan")
         found[f"share.{task.behaviour}"] = task.share
     return found
+
+
+def place_figures(ranker: TrainedRanker) -> dict[str, float]:
+    """What each place of a shown list adds to the log odds of training, over a request without one; empty: nothing."""
+    count = ranker.shape.positions
+    added = ranker.placed(np.arange(1, count + 2, dtype=np.int32)) if count else ()
+    return {f"place.{'deeper' if place == count else place + 1}": float(value) for place, value in enumerate(added)}
 
 
 def _chance(logits: F32) -> F32:

@@ -35,8 +35,8 @@ def importance(
     [G] the mean rise in log loss, nats an example, of `repeats` shuffles of each column of [N, F] plain values, and of
     the behaviours that `recent` has of each example.
 
-    `offset` [N] is that of `train.Examples`. A feature that the ranker does not read has exactly 0. Of two features
-    that say the same, each can stand in for the other, and both look less important than they are.
+    `offset` [N] is what `train.Examples.taken_off` tells. A feature that the ranker does not read has exactly 0. Of two
+    features that say the same, each can stand in for the other, and both look less important than they are.
     """
     random = np.random.default_rng(seed)
     base = _loss(ranker, x, y, offset, recent)

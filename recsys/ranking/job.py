@@ -44,6 +44,7 @@ SCHEMA = pa.schema(
         "label": pa.float32(),
         "outcomes": pa.list_(pa.string()),
         "draw_chance": pa.float64(),
+        "position": pa.int32(),
         "features": pa.list_(pa.float32()),
     }
 )
@@ -141,6 +142,7 @@ def as_examples(table: pa.Table, tasks: Collection[str] = (), behaviours: Collec
         at=table["at"].cast(pa.int64()).to_numpy(),
         user=user,
         offset=np.log(pc.fill_null(table["draw_chance"], 1.0).to_numpy()).astype(np.float32),
+        position=pc.fill_null(table["position"], 0).to_numpy(),
         outcomes=_outcomes(table["outcomes"].combine_chunks(), sorted(tasks)) if tasks else None,
         recent=Recent.from_arrow(table) if set(COLUMNS) <= set(table.column_names) else None,
         behaviours=tuple(behaviours),

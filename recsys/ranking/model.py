@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from recsys.ranking.attention import Attention, Sequences, TargetAttention
+from recsys.ranking.places import Places
 
 
 class Cross(nn.Module):
@@ -34,6 +35,7 @@ class Ranker(nn.Module):
     Several heads on one body have `shares` of it, which add up to 1. `learned`: how much each head's loss counts is a
     weight of the network (Kendall et al. 2018, section 3.2), which scores do not depend on. With `attention` what a
     candidate makes of the user's newest behaviours stands beside the inputs, for cross layers and hidden ones alike.
+    With `positions` it also keeps what so many places in a shown list add to the logits of training, and to no score.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class Ranker(nn.Module):
         *,
         learned: bool = False,
         attention: Attention | None = None,
+        positions: int = 0,
     ) -> None:
         super().__init__()
         self.attention = TargetAttention(attention) if attention else None
@@ -61,6 +64,7 @@ class Ranker(nn.Module):
         self.shares: Tensor
         self.register_buffer("shares", torch.tensor(shares, dtype=torch.float32), persistent=False)
         self.log_variance = nn.Parameter(torch.zeros(len(shares))) if learned else None
+        self.places = Places(positions) if positions else None
 
     def forward(self, x: Tensor, past: Sequences | None = None) -> Tensor:
         """[N, I] and, with attention, the behaviours of the N -> [N] logits of the heads together. N as in `heads`."""
@@ -69,6 +73,11 @@ class Ranker(nn.Module):
     def heads(self, x: Tensor, past: Sequences | None = None) -> Tensor:
         """As `forward` -> [N, T] logits. In training mode N must be at least 2, for the statistics of the batch."""
         return self.of(self.beside(x, past))
+
+    def placed(self, position: Tensor) -> Tensor:
+        """[N] places in shown lists -> [N] what training adds to the logits of every head, and no score has."""
+        added: Tensor = self.head.weight.new_zeros(len(position)) if self.places is None else self.places(position)
+        return added
 
     def beside(self, x: Tensor, past: Sequences | None) -> Tensor:
         """[N, I] -> [N, J] with what attention gives."""

@@ -18,7 +18,8 @@ from recsys.config import Settings
 from recsys.features.history import F32, F64, I8, I32, I64, MISSING, Histories, Points
 from recsys.features.windows import first_after
 from recsys.ranking.assemble import Encoder, similarity
-from recsys.ranking.examples import NEAR, Log, Noise, Pairs, draw_chance, uniform
+from recsys.ranking.draws import NEAR, Noise, draw_chance, uniform
+from recsys.ranking.examples import Log, Pairs
 from recsys.ranking.known import as_known
 
 
@@ -116,14 +117,20 @@ def with_near(
     item = near.items[place, column].astype(np.int32)
     code = np.full(len(vectors) + 1, len(items), dtype=np.int32)  # an item that the log lacks is in no pool either
     code[numbers] = np.arange(len(items))
-    drawn = draw_chance(noise, moment[request[place]], code[item + 1])
-    return replace(pairs, chance=chance), Pairs(
-        row=request[place],
-        shown=np.zeros(len(place), dtype=np.bool_),
+    drawn = _either(draw_chance(noise, moment[request[place]], code[item + 1]), near.chance(place, item + 1, vectors))
+    return replace(pairs, chance=chance), _negatives(request[place], item, drawn, pairs.outcomes.shape[1])
+
+
+def _negatives(row: I64, item: I32, chance: F64, targets: int) -> Pairs:
+    """M drawn items that nothing followed."""
+    return Pairs(
+        row=row,
+        shown=np.zeros(len(row), dtype=np.bool_),
         item=item,
-        behaviour=np.full(len(place), MISSING, dtype=np.int8),
-        outcomes=np.zeros((len(place), pairs.outcomes.shape[1]), dtype=np.bool_),
-        chance=_either(drawn, near.chance(place, item + 1, vectors)),
+        behaviour=np.full(len(row), MISSING, dtype=np.int8),
+        outcomes=np.zeros((len(row), targets), dtype=np.bool_),
+        chance=chance,
+        position=np.full(len(row), MISSING, dtype=np.int32),
     )
 
 

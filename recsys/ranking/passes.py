@@ -18,19 +18,8 @@ from recsys.features.definitions import item_features_of
 from recsys.features.history import F32, FIELDS, I32, I64, MISSING, Histories, from_columns
 from recsys.features.windows import Bool
 from recsys.ranking.assemble import Encoder, Requests, features
-from recsys.ranking.examples import (
-    HOUR,
-    MOMENTS,
-    REQUESTS,
-    Draw,
-    Kinds,
-    Lists,
-    Log,
-    Noise,
-    build_pool,
-    make_pairs,
-    uniform,
-)
+from recsys.ranking.draws import HOUR, MOMENTS, REQUESTS, Draw, Noise, build_pool, uniform
+from recsys.ranking.examples import Kinds, Lists, Log, make_pairs
 from recsys.ranking.near import with_near
 from recsys.ranking.recent import list_column
 
@@ -103,16 +92,8 @@ def labelled(
     both = pa.concat_arrays(
         [noise_items, table["item_id"].combine_chunks()]
     ).dictionary_encode()  # the noise's codes stay
-    request = table["request_id"].combine_chunks().dictionary_encode()
-    log = Log(
-        user=_runs(table["user_id"]),
-        time=_micros(table["event_time"]),
-        known=_micros(table["known"]),
-        behaviour=pc.fill_null(pc.index_in(table["behaviour"], value_set=names), MISSING).to_numpy().astype(np.int8),
-        item=pc.fill_null(both.indices, MISSING).to_numpy(zero_copy_only=False)[len(noise_items) :],
-        request=pc.fill_null(request.indices, MISSING).to_numpy(zero_copy_only=False).astype(np.int32),
-        draw=table["draw"].to_numpy(),
-    )
+    item = pc.fill_null(both.indices, MISSING).to_numpy(zero_copy_only=False)[len(noise_items) :]
+    log = _log(table, item, names)
     ranker = settings.ranker
     kinds = kinds_of(settings)
     moment = _moments(log, ranker.nightly)
@@ -127,6 +108,7 @@ def labelled(
     rows = table.take(pa.array(row))
     at = np.where(shown, log.time[row], moment[row])
     behaviour = np.concatenate([pairs.behaviour, near.behaviour])
+    position = np.concatenate([pairs.position, near.position])
     positive = behaviour >= 0
     return pa.table(
         {
@@ -141,7 +123,23 @@ def labelled(
             "target": names.take(pa.array(behaviour, mask=~positive)),
             "outcomes": _named(np.concatenate([pairs.outcomes, near.outcomes]), names.take(pa.array(kinds.targets))),
             "draw_chance": pa.array(np.concatenate([pairs.chance, near.chance]), from_pandas=True),
+            "position": pa.array(position, mask=position < 1),
         }
+    )
+
+
+def _log(table: pa.Table, item: I32, names: pa.StringArray) -> Log:
+    """The events with their item codes [E]; `names` are those of the behaviours, in the order of the codes."""
+    request = table["request_id"].combine_chunks().dictionary_encode()
+    return Log(
+        user=_runs(table["user_id"]),
+        time=_micros(table["event_time"]),
+        known=_micros(table["known"]),
+        behaviour=pc.fill_null(pc.index_in(table["behaviour"], value_set=names), MISSING).to_numpy().astype(np.int8),
+        item=item,
+        request=pc.fill_null(request.indices, MISSING).to_numpy(zero_copy_only=False).astype(np.int32),
+        position=pc.fill_null(table["position"], MISSING).to_numpy(),
+        draw=table["draw"].to_numpy(),
     )
 
 
@@ -196,9 +194,10 @@ def featured(table: pa.Table, encoder: Encoder, settings: Settings) -> pa.Table:
     seen, attention = settings.ranker.seen, settings.ranker.attention
     matrix, kept, recent = features(h, known, r, encoder, behaviours, settings.features, seen=seen, attention=attention)
     rows = asked.take(pa.array(kept))
+    told = ["user_id", "item_id", "event_time", "label", "behaviour", "outcomes", "draw_chance", "position"]
     made = (
-        rows.select(["event_id", "user_id", "item_id", "event_time", "label", "behaviour", "outcomes", "draw_chance"])
-        .rename_columns(["request_id", "user_id", "item_id", "at", "label", "behaviour", "outcomes", "draw_chance"])
+        rows.select(["event_id", *told])
+        .rename_columns(["request_id", *("at" if name == "event_time" else name for name in told)])
         .append_column("features", list_column(matrix))
     )
     for name, column in (recent.to_arrow() if recent else {}).items():

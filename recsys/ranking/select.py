@@ -51,7 +51,8 @@ def train_selected(
     chosen = by_figures
     if selection.by:
         x, recent = examples.read(newest)
-        rises = importance(ranker, x, examples.y[newest], examples.offset[newest], selection.repeats, seed, recent)
+        offset = examples.taken_off(ranker, newest)
+        rises = importance(ranker, x, examples.y[newest], offset, selection.repeats, seed, recent)
         weighed = _weighed(by_figures, rises[: len(names)], ranker.inputs.read, named)
         chosen = Selected(settings=selection, features=weighed)
     if set(chosen.dropped) != set(by_figures.dropped):

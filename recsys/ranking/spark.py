@@ -19,7 +19,7 @@ from recsys.encoder.spark import encoder_of_task
 from recsys.errors import ConfigError, NoDataError
 from recsys.features.definitions import item_features_of
 from recsys.features.listed import described
-from recsys.ranking.examples import HOUR
+from recsys.ranking.draws import HOUR
 from recsys.ranking.passes import LAG, Batches, Chosen, featured, labelled, read_noise, whole_users
 from recsys.ranking.recent import COLUMNS
 from recsys.tables import EXAMPLES, RECENT_FIELDS
@@ -27,12 +27,12 @@ from recsys.tables import EXAMPLES, RECENT_FIELDS
 Pass = Callable[[Batches], Iterator[pa.RecordBatch]]
 PAIRS = (
     "user_id string, request_id string, item_id string, at timestamp, ahead boolean, label float, target string, "
-    "outcomes array<string>, draw_chance double"
+    "outcomes array<string>, draw_chance double, position int"
 )
 WIDE = 100  # times ranker.pool: items of the pool that no hour is asked of
 FEATURED = (
     "request_id string, user_id string, item_id string, at timestamp, label float, behaviour string, "
-    "outcomes array<string>, draw_chance double, features array<float>"
+    "outcomes array<string>, draw_chance double, position int, features array<float>"
 )
 ATTENDED = {column.name: column.type for column in EXAMPLES.columns if column.name in COLUMNS}
 
@@ -140,9 +140,9 @@ def _described(pairs: DataFrame, items: DataFrame, item_features: DataFrame, set
 
 
 def _labelled(events: DataFrame, settings: Settings, pairing: Pass) -> DataFrame:
-    columns = ("user_id", "event_time", "event_id", "behaviour", "item_id", "request_id", known(settings.ranker))
+    told = ("user_id", "event_time", "event_id", "behaviour", "item_id", "request_id", "position")
     draw = F.xxhash64(F.lit(settings.seed), "event_id").alias("draw")
-    rows = events.select(*columns, draw).repartition(partitions(events.sparkSession), "user_id")
+    rows = events.select(*told, known(settings.ranker), draw).repartition(partitions(events.sparkSession), "user_id")
     ordered = rows.sortWithinPartitions("user_id", "event_time", "event_id")
     return ordered.mapInArrow(pairing, PAIRS)
 
@@ -186,6 +186,7 @@ def _together(history: DataFrame, pairs: DataFrame, ranker: RankerSettings) -> D
         "label",
         "outcomes",
         "draw_chance",
+        "position",
         "item_row",
     )
     return own.unionByName(asked, allowMissingColumns=True)

@@ -27,6 +27,7 @@ def fresh(inputs: Inputs, heads: Heads, attention: Attention | None, settings: R
         learned=settings.task_weights == "learned" or None,
         pairwise=settings.pairwise or None,
         attention=attention,
+        positions=settings.positions or None,
     )
     return TrainedRanker(shape=shape, inputs=inputs, model=shape.network(inputs.width))
 
@@ -34,7 +35,8 @@ def fresh(inputs: Inputs, heads: Heads, attention: Attention | None, settings: R
 def check_start(
     start: TrainedRanker | None, settings: RankerSettings, names: tuple[str, ...], behaviours: tuple[str, ...] = ()
 ) -> None:
-    """BundleError: the ranker to start from has other features than `names`, other inputs, attention, heads or losses.
+    """BundleError: the ranker to start from has other features than `names`, or other inputs, heads, losses,
+    attention or places.
 
     `behaviours` are the names of behaviours in the order of their codes, which attention has learned by.
     """
@@ -45,10 +47,12 @@ def check_start(
         raise BundleError(f"The ranker to start from has other features ({changed}): train from the beginning.")
     chosen = start.shape.selection.settings if start.shape.selection else SelectionSettings()
     asked = {"ranker.operations": settings.operations, "ranker.selection": settings.selection}
-    asked |= {f"ranker.{name}": getattr(settings, name) for name in ("tasks", "task_weights", "pairwise", "attention")}
+    own = ("tasks", "task_weights", "pairwise", "attention", "positions")
+    asked |= {f"ranker.{name}": getattr(settings, name) for name in own}
     learned = {"ranker.operations": start.shape.operations or (), "ranker.selection": chosen}
     learned |= {"ranker.tasks": start.shape.weights, "ranker.task_weights": start.shape.task_weights}
     learned |= {"ranker.pairwise": start.shape.pairwise or 0.0, "ranker.attention": start.attention}
+    learned |= {"ranker.positions": start.shape.positions or 0}
     if other := [key for key, value in asked.items() if value != learned[key]]:
         raise BundleError(
             f"The ranker to start from was trained with other {' and '.join(other)} than the settings have: "

@@ -20,7 +20,8 @@ import torch
 
 from recsys.config import RankerSettings
 from recsys.errors import NoDataError
-from recsys.features.history import F32, I64
+from recsys.features.history import F32, I32, I64
+from recsys.ranking import places
 from recsys.ranking.attention import Attention, sequences
 from recsys.ranking.fit import fit_inputs
 from recsys.ranking.gate import look
@@ -44,12 +45,18 @@ class Examples:
     user: I64  # [N] pairs of one user share a number
     offset: F32  # [N] ln of the chance that the request draws the item as a negative; 0: shown, not drawn
     outcomes: Bool | None = None  # [N, T] each target behaviour that the item got; None: not asked for
+    position: I32 | None = None  # [N] place in the shown list, from 1; less: unknown, or no list; None: all less
     recent: Recent | None = None  # of the N pairs what a ranker with attention reads; None: not asked for
     behaviours: tuple[str, ...] = ()  # names of the codes in `recent`
 
     def read(self, rows: Bool | I64) -> tuple[F32, Recent | None]:
         """What a ranker scores, of some of the examples."""
         return self.x[rows], None if self.recent is None else self.recent.take(rows)
+
+    def taken_off(self, ranker: TrainedRanker, rows: Bool | I64) -> F32:
+        """What training takes off the log odds of some of the examples, and scores do not know: draws and places."""
+        own = self.offset[rows]
+        return own if self.position is None else own - ranker.placed(self.position[rows])
 
     def attention(self, length: int) -> Attention | None:
         """The shape of a ranker's attention; None: `length` is 0. NoDataError: the examples have other behaviours."""
@@ -133,8 +140,8 @@ def train_ranker(
             for values in (ranker.inputs.apply(examples.x), heads.labels, heads.weight, examples.offset)
         )
         request = torch.from_numpy(examples.request)
-        recent = examples.recent if attention else None
-        run = _Run(ranker.model, inputs, labels, weight, offset, request, recent, examples.y, older, settings)
+        told = examples.recent if attention else None, examples.position, examples.y
+        run = _Run(ranker.model, inputs, labels, weight, offset, request, *told, older, settings)
         logs = _fit(run, warm=start is not None, on_epoch=on_epoch)
     seen = look(examples.x, examples.y, examples.request)
     return replace(ranker, shape=ranker.shape.model_copy(update={"seen": seen})), logs
@@ -149,14 +156,19 @@ class _Run:
     offset: torch.Tensor  # [N]
     request: torch.Tensor  # [N]
     recent: Recent | None  # of N pairs
+    position: I32 | None  # [N]
     y: F32  # [N]
     older: Bool  # [N]
     settings: RankerSettings
 
     def logits(self, rows: torch.Tensor) -> torch.Tensor:
         """[B, T] log odds that each of these examples is the head's label and not a draw."""
-        past = None if self.recent is None else sequences(self.recent.take(rows.cpu().numpy()), rows.device)
-        return self.model.heads(self.inputs[rows], past) - self.offset[rows, None]
+        own = rows.cpu().numpy()
+        past = None if self.recent is None else sequences(self.recent.take(own), rows.device)
+        logits = self.model.heads(self.inputs[rows], past) - self.offset[rows, None]
+        if self.position is None:
+            return logits
+        return logits + self.model.placed(torch.from_numpy(self.position[own]).to(rows.device))[:, None]
 
     def loss(self, rows: torch.Tensor) -> torch.Tensor:
         """Of a batch."""
@@ -178,7 +190,7 @@ class _Run:
 
 def _fit(run: _Run, *, warm: bool, on_epoch: Callable[[EpochLog], None] | None) -> list[EpochLog]:
     """Train `run.model` in place and leave it at its best epoch."""
-    optimiser = torch.optim.Adam(run.model.parameters(), lr=run.settings.lr, weight_decay=run.settings.weight_decay)
+    optimiser = places.optimiser(run.model, run.model.places, run.settings.lr, run.settings.weight_decay)
     logs: list[EpochLog] = []
     best, weights = float("inf"), deepcopy(run.model.state_dict())
     epochs = run.settings.increment_epochs if warm else run.settings.epochs

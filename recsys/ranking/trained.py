@@ -12,13 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from pydantic import ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from recsys.config import Operation, Section
 from recsys.errors import BundleError
-from recsys.features.history import F32
+from recsys.features.history import F32, I32
 from recsys.ranking.attention import Attention, Sequences, sequences
 from recsys.ranking.gate import Seen
 from recsys.ranking.heads import Task
@@ -53,6 +53,7 @@ class Shape(Section):
     learned: bool | None = None  # what each head's loss counts was learned; None: it was set
     pairwise: float | None = None  # share of the order of a request's items in the loss; None: 0
     attention: Attention | None = None  # over the newest behaviours; None: it reads features alone
+    positions: int | None = Field(default=None, ge=1)  # places with a value in training; None: place counts for nothing
 
     @model_validator(mode="after")
     def _shares(self) -> Shape:
@@ -75,8 +76,16 @@ class Shape(Section):
     def network(self, inputs: int) -> Ranker:
         """The network of so many inputs, untrained."""
         shares = tuple(task.share for task in self.tasks or ()) or (1.0,)
-        learned, attention = bool(self.learned), self.attention
-        return Ranker(inputs, self.hidden, self.cross, self.dropout, shares, learned=learned, attention=attention)
+        return Ranker(
+            inputs,
+            self.hidden,
+            self.cross,
+            self.dropout,
+            shares,
+            learned=bool(self.learned),
+            attention=self.attention,
+            positions=self.positions or 0,
+        )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -112,6 +121,13 @@ class TrainedRanker:
     def heads(self, x: F32, recent: Recent | None = None, /) -> F32:
         """As `score` -> [N, T] log odds of each head."""
         return self._output(x, recent, self.model.heads)
+
+    def placed(self, position: I32) -> F32:
+        """[N] what training adds to the log odds of all heads for a place in a shown list, from 1; 0 below that."""
+        device = next(self.model.parameters()).device
+        with torch.inference_mode():
+            added: F32 = self.model.placed(torch.from_numpy(position).to(device)).cpu().numpy()
+        return added
 
     def tensors(self, x: F32, recent: Recent | None) -> tuple[torch.Tensor, Sequences | None]:
         """What the network reads of N pairs, on its device: [N, I] inputs, and behaviours. Raises as `score`."""

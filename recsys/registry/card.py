@@ -36,6 +36,7 @@ def card(bundle: Bundle, decision: Decision | None = None) -> str:
         f"| ranker | {len(bundle.ranker.names)} features, {manifest.feature_hash} |",
         f"| heads, and their shares of the score | {_heads(bundle)} |",
         f"| newest behaviours that a candidate attends to | {bundle.ranker.attention or 'none'} |",
+        f"| places of shown lists corrected for in training | {bundle.ranker.shape.positions or 'none'} |",
         f"| parameters | {tensors:,} |",
         f"| tables read (Delta versions) | {tables} |",
     ]

@@ -40,6 +40,7 @@ def check_shapes(encoder: Path, ranker: Path) -> None:
         shape.cross,
         len(shape.hidden),
         len(shape.tasks or ()),
+        shape.positions or 0,
         *((told.length, told.heads, told.hidden, len(told.behaviours)) if (told := shape.attention) else ()),
     )
     if max(*counts, *shape.hidden) > MOST:

@@ -31,7 +31,10 @@ def known_from(row: dict[str, Any]) -> datetime:
 
 
 def rows() -> list[dict[str, Any]]:
-    """Thirty users, two days: a click an hour on random items, all with a price; every third click was shown."""
+    """Thirty users, two days: a click an hour on random items, all with a price; every third click was shown.
+
+    The lists of every fifth user tell no places.
+    """
     random = np.random.default_rng(0)
     made: list[dict[str, Any]] = []
     for user in range(USERS):
@@ -60,6 +63,7 @@ def rows() -> list[dict[str, Any]]:
                         "event_time": time - timedelta(seconds=10),
                         "event_id": f"{user:02}-{hour:02}-{place}",
                         "request_id": request,
+                        "position": place + 1 if user % 5 else None,
                     }
                 )
     made.append({"behaviour": "click", "item_id": "i0", "event_id": "anonymous", "event_time": DAY})

@@ -1,25 +1,12 @@
 from collections import defaultdict
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys.features.history import MISSING
-from recsys.ranking.examples import (
-    HOUR,
-    Draw,
-    Kinds,
-    Lists,
-    Log,
-    Noise,
-    Pairs,
-    Pool,
-    build_pool,
-    complete,
-    draw_chance,
-    make_pairs,
-)
+from recsys.ranking.draws import HOUR, Draw, Noise, Pool, build_pool
+from recsys.ranking.examples import Kinds, Lists, Log, Pairs, complete, make_pairs
 
 IMPRESSION, VIEW, CLICK, PURCHASE = range(4)
 KINDS = Kinds(
@@ -32,7 +19,7 @@ Row = tuple[int, int, int, int, int]  # user, time, behaviour, item, request
 NOTHING = build_pool(np.zeros(0, np.int64), np.zeros(0, np.int32), np.zeros(0, np.int64), 1.0)
 
 
-def log(rows: list[Row]) -> Log:
+def log(rows: list[Row], position: list[int] | None = None) -> Log:
     columns = np.asarray(rows, dtype=np.int64).reshape(-1, 5).T
     return Log(
         user=columns[0],
@@ -41,6 +28,7 @@ def log(rows: list[Row]) -> Log:
         behaviour=columns[2].astype(np.int8),
         item=columns[3].astype(np.int32),
         request=columns[4].astype(np.int32),
+        position=np.full(len(rows), MISSING, np.int32) if position is None else np.asarray(position, np.int32),
         draw=np.arange(len(rows), dtype=np.int64) * 7_919,
     )
 
@@ -81,6 +69,29 @@ def test_a_shown_list_gives_its_own_negatives() -> None:
     pairs = made(log(rows), noise(NOTHING, 4))
     assert tuples(pairs) == [(0, True, 10, PURCHASE), (0, True, 12, MISSING)]
     assert pairs.outcomes.tolist() == [[True, True], [False, False]]  # clicked and purchased
+
+
+def test_a_shown_item_has_the_place_of_its_first_impression() -> None:
+    rows = [
+        (0, 1, IMPRESSION, 10, 5),
+        (0, 1, IMPRESSION, 11, 5),
+        (0, 2, IMPRESSION, 12, 5),
+        (0, 2, IMPRESSION, 10, 5),  # once more, and further down
+        (0, 3, IMPRESSION, 13, 5),
+        (0, 3, IMPRESSION, 13, 5),  # the first told no place: none is known
+        (0, 4, CLICK, 12, 5),  # a click has the place too, which is no impression's
+    ]
+    known = log(rows, position=[1, 2, 3, 4, MISSING, 5, 9])
+    pairs = made(known, noise(pool({0: {1: 1}}), 1))
+    found = list(zip(pairs.shown.tolist(), pairs.item.tolist(), pairs.position.tolist(), strict=True))
+    assert found == [
+        (True, 10, 1),
+        (True, 11, 2),
+        (True, 12, 3),
+        (True, 13, MISSING),
+        (False, 12, MISSING),  # the click's own request: nobody chose among places there
+        (False, 1, MISSING),
+    ]
 
 
 def test_a_behaviour_counts_for_its_impression_within_the_window() -> None:
@@ -133,62 +144,6 @@ def test_targets_before_the_first_moment_and_without_a_pool_are_left_out() -> No
     assert tuples(made(log([]), noise(NOTHING, 2))) == []
 
 
-def test_draws_follow_the_weights() -> None:
-    users = 4000
-    rows = [(user, 1, CLICK, 0, MISSING) for user in range(users)]
-    drawn = made(log(rows), noise(pool({0: {1: 9, 2: 1}}, 0.5), 1))
-    negatives = drawn.item[drawn.behaviour == MISSING]
-    assert len(negatives) == users
-    share = float((negatives == 1).mean())  # weights 3 and 1
-    assert abs(share - 0.75) < 4 * (0.75 * 0.25 / users) ** 0.5
-
-
-def test_each_pool_gives_its_own_number_of_negatives() -> None:
-    rows = [(user, HOUR, CLICK, 0, MISSING) for user in range(50)]
-    two = (*noise(pool({1: {1: 1, 2: 1, 3: 1}}), 2), *noise(pool({0: dict.fromkeys(range(4, 20), 1)}), 3))
-    pairs = made(log(rows), two)
-    for user in range(50):
-        negatives = pairs.item[(pairs.row == user) & (pairs.behaviour == MISSING)].tolist()
-        assert sum(item < 4 for item in negatives) <= 2
-        assert 2 <= sum(item >= 4 for item in negatives) <= 3
-
-
-def test_a_pool_may_give_nothing() -> None:
-    rows = [(0, HOUR, CLICK, 0, MISSING)]
-    pairs = made(log(rows), (*noise(pool({1: {1: 1}}), 0), *noise(pool({0: {2: 1, 0: 1}}), 2)))
-    assert pairs.item.tolist() == [0, 2]
-    assert pairs.chance.tolist() == [0.75, 0.75]
-
-
-def test_the_chance_of_a_draw_is_how_often_it_is_drawn() -> None:
-    users = 20_000
-    rows = [(user, HOUR, CLICK, 0, MISSING) for user in range(users)]
-    many = dict.fromkeys(range(10, 40), 1)  # so that few draws are void
-    two = (*noise(pool({1: {1: 6, 2: 3, 3: 1, **many}}), 1), *noise(pool({0: {1: 1, 2: 1, 3: 1, **many}}), 2))
-    pairs = made(log(rows), two)
-    negatives = pairs.behaviour == MISSING
-    wide = (1 - 1 / 33) ** 2
-    expected = {1: 1 - 0.85 * wide, 2: 1 - 0.925 * wide, 3: 1 - 0.975 * wide, 10: 1 - 0.975 * wide}
-    for item, wanted in expected.items():
-        here = negatives & (pairs.item == item)
-        assert np.unique(pairs.chance[here]).tolist() == [pytest.approx(wanted)]
-        assert here.sum() / users == pytest.approx(wanted, rel=0.05)
-    assert draw_chance(noise(pool({0: {1: 3, 2: 1}}), 2), np.asarray([5, 5]), np.asarray([1, 9], np.int32)) == (
-        pytest.approx([1 - 0.25**2, 1 - 0.75**2])  # 9 lacks, so it counts as one event among four
-    )
-
-
-def test_draws_do_not_depend_on_the_other_users_of_the_batch() -> None:
-    rows = [(user, 7, CLICK, user % 3, MISSING) for user in range(20)]
-    whole = log(rows)
-    some = {item: item + 1 for item in range(9)}
-    together = tuples(made(whole, noise(pool({0: some}), 3)))
-    for user in range(20):
-        alone = Log(**{name: getattr(whole, name)[user : user + 1] for name in Log.__dataclass_fields__})
-        expected = [pair[1:] for pair in together if pair[0] == user]
-        assert [pair[1:] for pair in tuples(made(alone, noise(pool({0: some}), 3)))] == expected
-
-
 def test_complete_wants_both_labels() -> None:
     request = np.asarray([0, 0, 1, 2, 2, 2])
     positive = np.asarray([True, False, True, False, False, False])
@@ -210,10 +165,12 @@ def test_shown_lists_agree_with_a_plain_oracle(rows: list[Row], window: int, unt
         if behaviour == IMPRESSION and item >= 0 and request >= 0:
             lists[user, request].append(place)
     expected = set()
+    first: dict[tuple[int, int, int], int] = {}  # (user, list, item) -> row of the first impression, from 1
     for (user, request), places in lists.items():
         engaged: dict[int, set[int]] = defaultdict(set)
         newest: dict[int, int] = {}
         shown = {rows[place][3]: rows[place][1] for place in reversed(places)}  # item -> its first impression
+        first |= {(user, request, rows[place][3]): place + 1 for place in reversed(places)}
         for own, time, behaviour, item, of in rows:
             if (own, of) == (user, request) and behaviour != IMPRESSION and time < shown.get(item, 99) + window:
                 engaged[item].add(behaviour)
@@ -225,9 +182,12 @@ def test_shown_lists_agree_with_a_plain_oracle(rows: list[Row], window: int, unt
         negative = {(places[0], True, item, MISSING) for item in shown if item not in engaged}
         if positive and negative:
             expected |= positive | negative
-    got = tuples(made(log(rows), noise(NOTHING, 2), lists=Lists(window, until)))
+    pairs = made(log(rows, list(range(1, len(rows) + 1))), noise(NOTHING, 2), lists=Lists(window, until))
+    got = tuples(pairs)
     assert len(set(got)) == len(got)
     assert set(got) == expected
+    for row, item, place in zip(pairs.row, pairs.item, pairs.position, strict=True):
+        assert first[rows[row][0], rows[row][4], item] == place
 
 
 @settings(max_examples=200)

@@ -121,6 +121,9 @@ def test_what_is_read_is_what_was_written_in_order(shop: Shop) -> None:
     assert found.x.shape == (len(wanted), len(feature_names(FeatureSettings())))
     np.testing.assert_array_equal(found.x, np.asarray([row["features"] for row in wanted], dtype=np.float32))
     assert found.y.tolist() == [row["label"] for row in wanted]
+    assert found.position is not None
+    assert found.position.tolist() == [row["position"] or 0 for row in wanted]
+    assert {0, 1, 2, 3} == set(found.position.tolist())
     assert found.at.tolist() == [int(row["at"].timestamp() * 1e6) for row in wanted]
     told = as_examples(example_rows(shop.warehouse.view(), first, last), ("click", "purchase")).outcomes
     assert told is not None

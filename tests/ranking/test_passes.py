@@ -25,6 +25,7 @@ EVENTS = pa.schema(
         ("behaviour", pa.string()),
         ("item_id", pa.string()),
         ("request_id", pa.string()),
+        ("position", pa.int32()),
         ("draw", pa.int64()),
     ]
 )
@@ -44,6 +45,7 @@ BOTH = pa.schema(
         ("label", pa.float32()),
         ("outcomes", pa.list_(pa.string())),
         ("draw_chance", pa.float64()),
+        ("position", pa.int32()),
         ("item_row", pa.list_(pa.float32())),
         ("category", pa.string()),
     ]
@@ -75,9 +77,9 @@ def test_events_become_labelled_pairs(newest_item: Encoder) -> None:
     shown = {"user_id": "u", "event_time": 1, "behaviour": "impression", "request_id": "3"}  # named by the click
     events = table(
         EVENTS,
-        shown | {"event_id": "1", "item_id": "a", "draw": 1},
-        shown | {"event_id": "2", "item_id": "b", "draw": 2},
-        shown | {"event_id": "3", "item_id": "b", "draw": 3, "event_time": 5, "behaviour": "click"},
+        shown | {"event_id": "1", "item_id": "a", "draw": 1, "position": 0},  # no place: they begin at 1
+        shown | {"event_id": "2", "item_id": "b", "draw": 2, "position": 2},
+        shown | {"event_id": "3", "item_id": "b", "draw": 3, "position": 2, "event_time": 5, "behaviour": "click"},
         {"user_id": "w", "event_time": 6, "event_id": "0", "behaviour": "view", "item_id": "c", "draw": 5},
         {"user_id": "w", "event_time": 7, "event_id": "4", "behaviour": "purchase", "item_id": "a", "draw": 4},
         {"user_id": "w", "event_time": 7, "event_id": "5", "behaviour": "view", "item_id": "d", "draw": 6},
@@ -97,6 +99,7 @@ def test_events_become_labelled_pairs(newest_item: Encoder) -> None:
     ]
     assert [row["at"].microsecond for row in rows] == [1, 1, 5, 5, 7, 7, 7]
     assert [row["outcomes"] for row in rows] == [[], ["click"], ["click"], [], ["purchase"], [], []]
+    assert [row["position"] for row in rows] == [None, 2, None, None, None, None, None]
     # Lists are not drawn. z is all there is; b counts as one event beside its three, sqrt-weighted, in the wide
     # pool's four draws. w's near draws have one choice, b, and a is as near to w.
     other = 1 - (1 - 1 / 3**0.5) ** 4
@@ -203,6 +206,7 @@ def test_pairs_get_features_as_of_their_request(newest_item: Encoder, seen: bool
             "label": 1.0,
             "behaviour": "click",
             "outcomes": ["cart", "click"],
+            "position": 3,
             "item_row": row,
         },
         pair | {"item_id": "c", "category": "q"},
@@ -224,6 +228,7 @@ def test_pairs_get_features_as_of_their_request(newest_item: Encoder, seen: bool
         *([("r", "a", 0.0, None)] if seen else []),
     ]
     assert rows[0]["outcomes"] == ["cart", "click"]
+    assert [row["position"] for row in rows[:2]] == [3, None]
     one, two = (dict(zip(feature_names(FeatureSettings()), r["features"], strict=True)) for r in rows[:2])
     assert (one["engaged_count"], one["search_count_1d"], one["recency_s"]) == (2, 1, 1)
     assert one["request_is_ahead"] == 1

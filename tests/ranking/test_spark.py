@@ -117,21 +117,25 @@ def test_examples_are_labelled_and_see_only_what_lies_before(
     assert len(by_request) > 300
     assert late > 100
     times = {event["event_id"]: event for event in log}
+    placed: set[int | None] = set()
     for request, pairs in by_request.items():
         assert {row["label"] for row in pairs} == {0.0, 1.0}
         (positive,) = (row for row in pairs if row["label"] == 1)
         assert positive["behaviour"] == "click"
         if request.startswith("list:"):
             named = request.removeprefix("list:")
-            shown = {e["item_id"] for e in log if e.get("request_id") == named and e["behaviour"] == "impression"}
-            assert {row["item_id"] for row in pairs} <= shown
+            shown = [e for e in log if e.get("request_id") == named and e["behaviour"] == "impression"]
+            place = {e["item_id"]: e["position"] for e in reversed(shown)}  # item -> at its first impression
+            assert all(row["position"] == place[row["item_id"]] for row in pairs)
+            placed.update(row["position"] for row in pairs)
             assert all(row["draw_chance"] is None for row in pairs)
         else:
             assert times[request]["item_id"] == positive["item_id"]
             assert positive["at"] == times[request]["event_time"]
             assert len(pairs) <= 1 + 2 + 1 + 2
-            assert all(0 < row["draw_chance"] <= 1 for row in pairs)
+            assert all(0 < row["draw_chance"] <= 1 and row["position"] is None for row in pairs)
             assert len({row["item_id"] for row in pairs}) == len(pairs)
+    assert placed == {None, 1, 2, 3}
 
 
 def test_an_hour_that_has_not_ended_gives_no_negatives(

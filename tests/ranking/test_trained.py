@@ -114,6 +114,8 @@ def test_saving_twice_gives_the_same_bytes(ranker: TrainedRanker, tmp_path: Path
         ({"tasks": [{"behaviour": name, "weight": 1, "share": 0.5} for name in "ba"]}, "order of their names"),
         ({"tasks": [{"behaviour": name, "weight": 1, "share": 0.5} for name in "ab"]}, "do not fit"),
         ({"learned": True}, "do not fit"),
+        ({"positions": 2}, "do not fit"),
+        ({"positions": 0}, "cannot be read"),
     ],
 )
 def test_a_description_that_does_not_fit_is_refused(

@@ -23,6 +23,7 @@ def test_a_card_tells_what_the_bundle_is_and_what_became_of_it(make_bundle: Make
         "| items of the snapshot | 20, as of 2025-10-09T08:53:20+00:00 |",
         "| heads, and their shares of the score | one |",
         "| newest behaviours that a candidate attends to | none |",
+        "| places of shown lists corrected for in training | none |",
         "| encoder | 1 blocks of width 8, 4 tokens |",
         "| tables read (Delta versions) | events 7, examples 3 |",
         "**Decision:** refused; ndcg@10 0.1 against 0.2.",

@@ -65,6 +65,20 @@ def test_attention_is_part_of_the_shape(folder: Path) -> None:
         check_shapes(folder / "encoder", folder / "ranker")
 
 
+def test_places_of_lists_are_part_of_the_shape(folder: Path) -> None:
+    ranker(1, positions=4).save(folder / "ranker")
+    check_shapes(folder / "encoder", folder / "ranker")
+    path = folder / "ranker" / "ranker.safetensors"
+    tensors = {key: tensor.clone() for key, tensor in load_file(path).items()}
+    save_file(tensors | {"model.places.value": torch.zeros(4)}, path)
+    with pytest.raises(BundleError, match=r"places\.value' of .* is F32 \[4\]; .* must be F32 \[5\]"):
+        check_shapes(folder / "encoder", folder / "ranker")
+    described = folder / "ranker" / "ranker.json"
+    described.write_text(described.read_text().replace('"positions": 4', '"positions": 1000000'))
+    with pytest.raises(BundleError, match="ask for 1000000; 8192 is the limit"):
+        check_shapes(folder / "encoder", folder / "ranker")
+
+
 def test_a_description_that_is_absent_is_named(folder: Path) -> None:
     (folder / "ranker" / "ranker.json").unlink()
     with pytest.raises(BundleError, match=r"Ranker description .* cannot be read"):
