@@ -16,7 +16,7 @@ from mlflow.exceptions import MlflowException
 
 from recsys.config import Settings
 from recsys.errors import BundleError, RegistryError
-from recsys.registry import alias, moves
+from recsys.registry import alias, kept, moves
 from recsys.registry.alias import move, rollback
 from recsys.registry.client import champion
 from recsys.registry.moves import Move, enter, finish, make, newest, settle
@@ -136,7 +136,7 @@ def test_moves_of_the_last_day_are_kept_and_always_the_last(store: Settings, mon
 def test_nobody_goes_back_to_a_version_that_is_being_deleted(
     store: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = alias.fetch_model
+    real = kept.fetch_model
 
     def pruned(*told: Any) -> Path:
         found = real(*told)
