@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,9 +131,7 @@ def test_the_whole_life_of_a_bundle(site: Site, bundles: list[Bundle], overwrite
     ):
         assert answered == pytest.approx(expected, abs=1e-6)
 
-    began = time.monotonic()
     back = rollback(operator, registry_folder(operator), why="empty lists", by="eve")
-    assert time.monotonic() - began < 60
     assert (back.version, site.now(), site.tags("2")["decision.outcome"]) == ("1", "1", "rolled back")
     assert current(operator, tmp_path / "kept").version == "1"
     with pytest.raises(RefusedError, match="none to go back to"):
