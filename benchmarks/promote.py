@@ -58,13 +58,13 @@ def faults(run: Run, folder: Path, rounds: int, cold: int) -> list[str]:
     more: dict[str, Value] = {name: found[name] for name in ("tried", "cold", "loads", "fresh", "behind")}
     more |= {"fewest": min(found["phases"].values(), default=0)}
     more |= {"phases": json.dumps(found["phases"], sort_keys=True), "wrong": len(found["wrong"])}
-    more |= {"without_lock": len(found["without_lock"])}
+    more |= {"without_order": len(found["without_order"])}
     tried = int(found["tried"])
     run.add(Figure(metric="rounds", value=count, unit="rounds", rows=tried, seconds=seconds, more=more))
     run.add(limited("rounds_s", seconds, LIMIT_S, tried, seconds, {}))
     broken = len(found["broken"])
     run.add(Figure(metric="broken_loads", value=broken, unit="loads", rows=found["loads"], seconds=seconds))
-    unnoticed = [] if found["without_lock"] else ["a race without the lock was not noticed"]
+    unnoticed = [] if found["without_order"] else ["a race whose moves have no order was not noticed"]
     return [*found["broken"], *found["wrong"], *unnoticed]
 
 

@@ -1,34 +1,29 @@
-"""The alias and its history: it moves under a lock, from the version that was compared with, and says who and why.
+"""The alias and its history: it moves from the version that was compared with, and says who and why.
 
 Tags of a version tell what became of it, `decision.outcome`:
 
-promoting     written just before the alias moves       rolling back   written just before it moves back
-promoted      it moved                                  rolled back    it moved back
-refused       it did not; `decision.reason` says why    interrupted    a process ended between the two
+promoted      the alias was pointed at it      refused      it was not; `decision.reason` says why
+rolled back   the alias was taken off it       none: its process ended before a decision was entered
 
-Whoever takes the lock next puts right what an interrupted process left (`settle`). No PyTorch: rollback must be quick.
+Moves are entered before they are made (`moves`). No PyTorch: rollback must be quick.
 """
 
 from __future__ import annotations
 
 import getpass
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
-import mlflow
-from mlflow.entities.model_registry import ModelVersion
-
-from recsys.config import RegistrySettings, Settings
+from recsys.config import Settings
 from recsys.errors import RefusedError
-from recsys.registry.client import asking, champion, version_of
+from recsys.registry.client import version_of
 from recsys.registry.compare import Comparison
-from recsys.registry.kept import alone, fetch_model, registry_folder
+from recsys.registry.kept import fetch_model
+from recsys.registry.moves import OUTCOME, Move, make, settle
 
-BUNDLE, OUTCOME, PREVIOUS, REASON = "bundle", "decision.outcome", "decision.previous", "decision.reason"
-PROMOTING, PROMOTED, REFUSED, INTERRUPTED = "promoting", "promoted", "refused", "interrupted"
-ROLLING, ROLLED = "rolling back", "rolled back"
+BUNDLE, PREVIOUS, REASON = "bundle", "decision.previous", "decision.reason"
+PROMOTED, REFUSED, ROLLED = "promoted", "refused", "rolled back"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,18 +51,16 @@ def named(version: str) -> str:
 def move(settings: Settings, decision: Decision) -> bool:
     """Make `decision.version` the champion in place of `decision.previous`.
 
-    False, and nothing is changed: the alias points elsewhere by now. Raises RefusedError: another process holds the
-    lock; RegistryError: no answer.
+    False, and nothing is changed: the alias points elsewhere by now. Raises RegistryError: no answer.
     """
     names = settings.registry
-    with alone(registry_folder(settings)):
-        present = settle(names)
+    while True:
+        last, present = settle(names)
         if (None if present is None else str(present.version)) != decision.previous:
             return False
-        record(names, decision, PROMOTING)
-        _point(names, decision.version)
-        tag(names, decision.version, {OUTCOME: PROMOTED})
-    return True
+        told = {decision.version: fields_of(decision, PROMOTED)}
+        if make(names, Move(number=last + 1, to=decision.version, told=told)):
+            return True
 
 
 def rollback(settings: Settings, work: Path, why: str = "", by: str = "", to: str | None = None) -> Decision:
@@ -75,11 +68,11 @@ def rollback(settings: Settings, work: Path, why: str = "", by: str = "", to: st
 
     The version that was champion keeps who (`by`; default: the user's name), when and `why` in tags `rollback.*`.
 
-    Raises RefusedError: there is no champion, none before it, `to` never was one, or the alias is being moved.
+    Raises RefusedError: there is no champion, none before it, `to` never was one, or the alias was moved meanwhile.
     BundleError: the earlier version is not sound. RegistryError: no answer.
     """
     names = settings.registry
-    present = champion(names)
+    _, present = settle(names)
     if present is None:
         raise RefusedError(f"Model {names.model!r} has no {names.alias!r} to roll back from.")
     target = to or present.tags.get(PREVIOUS)
@@ -90,57 +83,27 @@ def rollback(settings: Settings, work: Path, why: str = "", by: str = "", to: st
         raise RefusedError(f"Version {target} was no {names.alias!r} before version {present.version}.")
     fetch_model(names, target, earlier.tags.get(BUNDLE, ""), work)  # before anything is written
     told = {"to": target, "by": by or getpass.getuser(), "at": _now(), "reason": why or "not given"}
-    with alone(registry_folder(settings)):
-        now = settle(names)
+    changed = {f"rollback.{key}": value for key, value in told.items()} | {OUTCOME: ROLLED}
+    changes = {str(present.version): changed, target: {OUTCOME: PROMOTED}}
+    while True:
+        last, now = settle(names)
         if now is None or now.version != present.version:
             raise RefusedError(f"The {names.alias!r} was moved while version {target} was verified; try again.")
-        tag(names, str(present.version), {f"rollback.{key}": value for key, value in told.items()})
-        tag(names, str(present.version), {OUTCOME: ROLLING})
-        _point(names, target)
-        tag(names, str(present.version), {OUTCOME: ROLLED})
-        tag(names, target, {OUTCOME: PROMOTED})
+        version_of(names, target)  # it may have been deleted meanwhile
+        if make(names, Move(number=last + 1, to=target, told=changes)):
+            break
     # The earlier version keeps its own predecessor, so that a second rollback goes one step further.
     before = earlier.tags.get(PREVIOUS) or None
     reason = f"rolled back from version {present.version} by {told['by']}: {told['reason']}"
     return Decision(outcome=PROMOTED, version=target, bundle=earlier.tags[BUNDLE], previous=before, reason=reason)
 
 
-def settle(settings: RegistrySettings) -> ModelVersion | None:
-    """Put right the outcomes that a process left which ended in the middle; returns the champion. Needs the lock."""
-    present = champion(settings)
-    ended = {PROMOTING: INTERRUPTED, ROLLING: ROLLED}
-    for outcome, elsewhere in ended.items():
-        with asking():
-            left = mlflow.MlflowClient().search_model_versions(
-                f"name = '{settings.model}' and tags.`{OUTCOME}` = '{outcome}'"
-            )
-        for one in left:
-            if present is None or one.version != present.version:
-                tag(settings, str(one.version), {OUTCOME: elsewhere})
-    if present is not None and present.tags.get(OUTCOME) not in (None, PROMOTED):
-        tag(settings, str(present.version), {OUTCOME: PROMOTED})
-    return present
-
-
-def record(settings: RegistrySettings, decision: Decision, outcome: str) -> None:
-    """Write the decision into the version's tags; `outcome` last, so that what has one has all."""
+def fields_of(decision: Decision, outcome: str) -> dict[str, str]:
+    """The decision as a version's tags; `outcome` last, so that what has one has all."""
     figures = {} if decision.comparison is None else asdict(decision.comparison)
     fields = {"previous": decision.previous or "", "reason": decision.reason, **figures, "at": _now()}
     fields["by"] = getpass.getuser()
-    tag(settings, decision.version, {f"decision.{key}": str(value) for key, value in fields.items()})
-    tag(settings, decision.version, {OUTCOME: outcome})
-
-
-def tag(settings: RegistrySettings, version: str, tags: Mapping[str, str]) -> None:
-    """Write tags of a version, one after the other. RegistryError: no answer."""
-    with asking():
-        for key, value in tags.items():
-            mlflow.MlflowClient().set_model_version_tag(settings.model, version, key, value)
-
-
-def _point(settings: RegistrySettings, version: str) -> None:
-    with asking():
-        mlflow.MlflowClient().set_registered_model_alias(settings.model, settings.alias, version)
+    return {f"decision.{key}": str(value) for key, value in fields.items()} | {OUTCOME: outcome}
 
 
 def _now() -> str:

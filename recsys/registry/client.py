@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import mlflow
@@ -52,3 +52,10 @@ def files_of(settings: RegistrySettings, version: str) -> str:
     """URI of the version's files. RegistryError: no answer."""
     with asking():
         return str(mlflow.MlflowClient().get_model_version_download_uri(settings.model, version))
+
+
+def tag(settings: RegistrySettings, version: str, tags: Mapping[str, str]) -> None:
+    """Write tags of a version, one after the other. RegistryError: no answer."""
+    with asking():
+        for key, value in tags.items():
+            mlflow.MlflowClient().set_model_version_tag(settings.model, version, key, value)

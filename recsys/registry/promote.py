@@ -15,7 +15,7 @@ from mlflow.exceptions import MlflowException
 import recsys
 from recsys.config import RegistrySettings, Settings
 from recsys.errors import BundleError
-from recsys.registry import alias, client, tracking
+from recsys.registry import alias, client, moves, tracking
 from recsys.registry import bundle as bundles
 from recsys.registry.alias import BUNDLE, PROMOTED, REFUSED, Decision
 from recsys.registry.bundle import Bundle
@@ -56,7 +56,7 @@ def register(folder: Path, settings: RegistrySettings, tags: Mapping[str, str] |
             registered_model_name=settings.model,
         )
     version = str(logged.registered_model_version)
-    alias.tag(settings, version, {**about, **(tags or {})})
+    client.tag(settings, version, {**about, **(tags or {})})
     return version
 
 
@@ -79,7 +79,7 @@ def promote(folder: Path, settings: Settings, batch: pd.DataFrame, evaluate: Eva
     another process sets meanwhile is compared with, too.
 
     Raises BundleError: a bundle that is not sound or does not answer; the version is tagged as refused. RegistryError:
-    no answer. RefusedError: another process holds the lock.
+    no answer. RefusedError: another process holds the lock of the copies in `work`.
     """
     # Without a run, MLflow would put the files into the working folder.
     inside = nullcontext() if mlflow.active_run() else tracking.run(settings, "bundle", "register", {}, {})
@@ -115,9 +115,9 @@ def challenge(
 def _decide(
     challenger: Bundle, version: str, settings: Settings, evaluate: Evaluate | None, work: Path, why: str
 ) -> Decision:
-    """Compare with the present champion; writes nothing."""
+    """Compare with the present champion; decides, and writes nothing but what an entered move still lacks."""
     names = settings.registry
-    present = client.champion(names)
+    _, present = moves.settle(names)
     if present is None or evaluate is None:
         previous = None if present is None else str(present.version)
         reason = "there was no champion" if present is None else f"by hand, without a comparison: {why}"
@@ -151,5 +151,5 @@ def _answers(model: Path, batch: pd.DataFrame) -> None:
 
 
 def _refuse(settings: RegistrySettings, decision: Decision) -> Decision:
-    alias.record(settings, decision, REFUSED)
+    client.tag(settings, decision.version, alias.fields_of(decision, REFUSED))
     return decision

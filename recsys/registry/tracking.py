@@ -16,6 +16,7 @@ from mlflow.data.meta_dataset import MetaDataset
 
 from recsys.config import Settings
 from recsys.paths import local_folder
+from recsys.registry.client import asking
 
 if TYPE_CHECKING:
     from dataclasses import Field
@@ -50,15 +51,19 @@ def connect(settings: Settings) -> None:
 
 
 def experiment(settings: Settings, model: str) -> str:
-    """Id of the model's experiment, made if it is absent; without a tracking server its files lie under `artifacts`."""
+    """Id of the model's experiment, made if it is absent; without a tracking server its files lie under `artifacts`.
+
+    Raises RegistryError: no answer.
+    """
     name = f"{settings.registry.experiment}-{model}"
-    found = mlflow.get_experiment_by_name(name)
-    if found is not None:
-        return str(found.experiment_id)
-    # The variable does not tell whose store it is: `set_tracking_uri` exports it too.
-    own = mlflow.get_tracking_uri() == _store(settings)
-    place = (local_folder(settings.artifacts) / FILES / model).as_uri() if own else None
-    return str(mlflow.create_experiment(name, artifact_location=place))
+    with asking():
+        found = mlflow.get_experiment_by_name(name)
+        if found is not None:
+            return str(found.experiment_id)
+        # The variable does not tell whose store it is: `set_tracking_uri` exports it too.
+        own = mlflow.get_tracking_uri() == _store(settings)
+        place = (local_folder(settings.artifacts) / FILES / model).as_uri() if own else None
+        return str(mlflow.create_experiment(name, artifact_location=place))
 
 
 @contextmanager
@@ -68,7 +73,7 @@ def run(
     """An MLflow run of the model's experiment; gives its id. A run inside a run is nested under it.
 
     `params` are logged as parameters; `tables` (name -> Delta version read) as tags `table.NAME` and as dataset inputs.
-    The run is marked failed if an error leaves the block. Raises ConfigError as `connect`.
+    The run is marked failed if an error leaves the block. Raises ConfigError as `connect`; RegistryError: no answer.
     """
     connect(settings)
     tags = {f"table.{table}": str(version) for table, version in tables.items()}

@@ -12,8 +12,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,29 +22,38 @@ from mlflow.tracking._model_registry.client import ModelRegistryClient
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
+from recsys.config import RegistrySettings
 from recsys.errors import BundleError, RefusedError, RegistryError
-from recsys.registry import alias, local
+from recsys.registry import alias, client, local, moves
 from recsys.registry import promote as promotion
 from recsys.registry.compare import Paired
 from recsys.registry.kept import registry_folder
 from tests.faults.world import BATCH, World
 
-WRITES = ("create_model_version", "set_model_version_tag", "set_registered_model_alias")
+WRITES = (
+    "create_model_version",
+    "set_model_version_tag",
+    "set_registered_model_alias",
+    "create_registered_model",
+    "set_registered_model_tag",
+)
 BEGUN_S = 60.0  # for a partner to have begun
 # Phase -> whose call it is, and whether the fault comes before it, after it, or within it as SQLite commits.
 PHASES: dict[str, tuple[Any, str, str]] = {
-    "registered": (alias, "tag", "before"),
+    "registered": (client, "tag", "before"),
     "tagged": (promotion, "fetch", "before"),
     "copying": (local, "_copy_file", "after"),
     "verified": (promotion, "fetch", "after"),
     "answered": (promotion, "_answers", "after"),
     "compared": (promotion, "compare", "after"),
     "settled": (alias, "settle", "after"),
-    "marked": (alias, "_point", "before"),
-    "committing": (alias, "_point", "commit"),
-    "pointed": (alias, "_point", "after"),
+    "entering": (moves, "enter", "commit"),
+    "entered": (moves, "enter", "after"),
+    "marked": (moves, "point", "before"),
+    "committing": (moves, "point", "commit"),
+    "pointed": (moves, "point", "after"),
 }
-ROLLBACK_PHASES = ("marked", "committing", "pointed")
+ROLLBACK_PHASES = ("entered", "marked", "committing", "pointed")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +70,7 @@ class Act:
     partner: str = ""
     meets: tuple[tuple[str, str, float], ...] = ()  # own phase, the partner's, how long to wait for it there (seconds)
     busy_s: float = 10.0
-    without_lock: bool = False
+    without_order: bool = False
 
     def text(self) -> str:
         """As a command line's argument."""
@@ -74,8 +82,8 @@ def perform(act: Act) -> int:
     world = World(Path(act.world))
     world.use(act.busy_s)
     _journal_writes(world, act)
-    if act.without_lock:
-        setattr(alias, "alone", nullcontext)  # noqa: B010 - the module does not export it
+    if act.without_order:
+        moves.enter = _enter_anyway
     if act.phase:
         _wrap(*PHASES[act.phase], lambda: _fault(world, act))
     for phase, other, wait_s in act.meets:
@@ -89,7 +97,8 @@ def perform(act: Act) -> int:
             promotion.promote(Path(act.bundle), world.settings, BATCH, lambda *_: _measured(act.gain), work)
     except RefusedError:
         return 3
-    except RegistryError:
+    except RegistryError as error:
+        sys.stderr.write(f"{act.name}: {error}\n")
         return 4
     except BundleError:
         return 5
@@ -109,12 +118,22 @@ def _measured(gain: float) -> Paired:
     return Paired(metric="ndcg@10", challenger=champion + gain, champion=champion, user=np.arange(40))
 
 
+_enter = moves.enter
+
+
+def _enter_anyway(settings: RegistrySettings, move: moves.Move) -> bool:
+    """As if nobody had been quicker: under the next number that is free."""
+    while not _enter(settings, move):
+        move = replace(move, number=move.number + 1)
+    return True
+
+
 def _journal_writes(world: World, act: Act) -> None:
     for name in WRITES:
         real = getattr(ModelRegistryClient, name)
 
         def call(*args: Any, _real: Callable[..., Any] = real, _name: str = name, **kwargs: Any) -> Any:
-            told = [str(value) for value in args[2:] if value] if _name != "create_model_version" else []
+            told = [] if _name.startswith("create") else [str(value) for value in args[2:] if value]
             world.note(act.name, "begin", _name, *(word.replace(" ", "_") for word in told[:3]))
             found = _real(*args, **kwargs)
             version = [str(found.version)] if _name == "create_model_version" else []

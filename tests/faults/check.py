@@ -10,7 +10,6 @@ from tests.faults.act import Act
 from tests.faults.world import World
 
 EXPECTED = {"kill": {-signal.SIGKILL}, "down": {4}, "missing": {5}, "champion_missing": {0}, "meet": {0, 3}}
-POINT = "set_registered_model_alias"
 Words = list[str]
 
 
@@ -21,11 +20,12 @@ class Round:
     name: str
     number: int
     cold: bool
-    locked: bool = True
+    ordered: bool = True
     acts: list[Act] = field(default_factory=list)
     pids: list[int] = field(default_factory=list)
     codes: list[int] = field(default_factory=list)
-    before: str = ""  # champion
+    moves: int = 0  # entered before
+    before: str = ""  # where the last of them leads
     champion_files: Path = Path()
 
 
@@ -61,22 +61,20 @@ def _overlap(first: list[Words], second: list[Words]) -> bool:
 
 
 def _record(world: World, one: Round, lines: list[Words]) -> list[str]:
-    """The alias points at a version that has answered; predecessors are true; no outcome is left half said."""
-    alias, previous, outcome = world.alias(), world.tags("decision.previous"), world.tags("decision.outcome")
+    """The alias points at a version that has answered; predecessors are true; nothing is left half done."""
+    alias, outcome, entered = world.alias(), world.tags("decision.outcome"), world.moves()
     answered = {words[3] for words in lines if words[2] == "answered"}
     wrong = [] if alias in answered else [f"version {alias} is champion and was never verified"]
-    now, names = one.before, {act.name: act for act in one.acts}
-    for words in lines:
-        if words[1] in names and words[2:4] == ["end", POINT]:
-            if names[words[1]].do == "promote" and previous.get(words[5], "") != now:
-                wrong.append(f"version {words[5]} took over from {now}, its record says {previous.get(words[5])}")
-            now = words[5]
-    killed_within = one.acts[0].phase == "committing" and one.acts[0].fault == "kill"
-    if alias != now and not killed_within:
+    now = one.before
+    for move in entered[one.moves :]:
+        if move.previous is not None and move.previous != now:
+            wrong.append(f"version {move.to} took over from {now}, its record says {move.previous}")
+        now = move.to
+    # As long as the last move is not done, the alias may be where the one before it led.
+    if alias not in {now, now if entered[-1].done else entered[-2].to}:
         wrong.append(f"the alias is at {alias}, was last moved to {now}")
-    if 0 in one.codes:  # it settled what earlier rounds left
-        half = sorted(version for version, told in outcome.items() if told in ("promoting", "rolling back"))
-        wrong += [f"version {version} is {outcome[version]} for good" for version in half]
+    if 0 in one.codes:  # it finished what earlier rounds left
+        wrong += [f"the move to version {move.to} is half done for good" for move in entered if not move.done]
         if outcome.get(alias) != "promoted":
             wrong.append(f"version {alias} is champion and says {outcome.get(alias)!r}")
     return wrong

@@ -29,7 +29,7 @@ from tests.faults.world import World
 
 ROOT = Path(__file__).resolve().parents[2]
 LIMIT_S = 300.0  # of one round
-MEET_S, LOCKED_S = 60.0, 0.7  # for a partner to come; for one that the lock keeps out
+MEET_S = 60.0  # for a partner to come
 KILLS = [(f"kill {phase}", "promote", phase) for phase in PHASES]
 KILLS += [(f"kill {phase} (rollback)", "rollback", phase) for phase in ROLLBACK_PHASES]
 OTHERS = ["race", "race with rollback", "down verified", "down marked", "missing artifact", "missing champion"]
@@ -50,13 +50,13 @@ class Found:
     behind: int = 0
     broken: list[str] = field(default_factory=list)  # loads of the reader that were not a complete, verified champion
     wrong: list[str] = field(default_factory=list)  # what the registry's own record got wrong
-    without_lock: list[str] = field(default_factory=list)  # what a last race gets wrong whose promoters do not lock
+    without_order: list[str] = field(default_factory=list)  # what a last race gets wrong whose moves have no order
 
 
 def run(folder: Path, rounds: int, cold: int, seed: int, names: Sequence[str] = NAMED) -> Found:
     """Run until `rounds` count, `cold` of them in processes of their own, the named phases in turn.
 
-    A last race, which does not count, has no lock, to see that this would be noticed.
+    In a last race, which does not count, a number may be taken twice, to see that this would be noticed.
     """
     torch.set_num_threads(1)
     world, began, found = World(folder), time.monotonic(), Found()
@@ -78,9 +78,9 @@ def run(folder: Path, rounds: int, cold: int, seed: int, names: Sequence[str] = 
             if counts:
                 found.rounds, found.cold = found.rounds + 1, found.cold + one.cold
                 seen[name] += 1
-        last = Round(name="race", number=found.tried, cold=False, locked=False)
+        last = Round(name="race", number=found.tried, cold=False, ordered=False)
         _play(world, last, draw)
-        found.without_lock, _ = faults_of(world, last)
+        found.without_order, _ = faults_of(world, last)
     finally:
         (folder / "stop").touch()
         _ended_well(log, reader)
@@ -109,12 +109,13 @@ def _play(world: World, one: Round, draw: random.Random) -> None:
 
 
 def _acts(world: World, one: Round, draw: random.Random) -> list[Act]:
-    one.before = world.alias()
+    entered = world.moves()
+    one.moves, one.before = len(entered), entered[-1].to
     one.champion_files = _files(world, one.before)
     here, names = str(world.folder), [f"r{one.number}{letter}" for letter in "ab"]
     bundles = [str(draw.choice(world.bundles)) for _ in names]
     kind, _, rest = one.name.partition(" ")
-    first = Act(world=here, name=names[0], do="promote", bundle=bundles[0], without_lock=not one.locked)
+    first = Act(world=here, name=names[0], do="promote", bundle=bundles[0], without_order=not one.ordered)
     more = asdict(first)
     if kind == "kill":
         do = "rollback" if rest.endswith("(rollback)") else "promote"
@@ -127,10 +128,10 @@ def _acts(world: World, one: Round, draw: random.Random) -> list[Act]:
         return [Act(**more | {"phase": "compared", "fault": "champion_missing"})]
     second = more | {"name": names[1], "bundle": bundles[1], "partner": names[0], "fault": "meet"}
     both = more | {"partner": names[1], "fault": "meet"}
-    if "rollback" in rest:  # it goes back while the promoter, which has compared, waits for the lock
-        back = second | {"do": "rollback", "meets": (("settled", "compared", MEET_S),)}
-        return [Act(**both | {"meets": (("compared", "settled", MEET_S),)}), Act(**back)]
-    meets = (("compared", "compared", MEET_S), ("settled", "settled", LOCKED_S if one.locked else MEET_S))
+    if "rollback" in rest:  # it has entered its move, and waits for a promoter who has compared with what it leaves
+        back = second | {"do": "rollback", "meets": (("entered", "compared", MEET_S),)}
+        return [Act(**both | {"meets": (("compared", "entered", MEET_S),)}), Act(**back)]
+    meets = (("compared", "compared", MEET_S), ("settled", "settled", MEET_S))
     return [Act(**both | {"meets": meets}), Act(**second | {"meets": meets})]
 
 
@@ -199,7 +200,7 @@ def main() -> int:
     asked = parser.parse_args()
     found = run(asked.folder, asked.rounds, asked.cold, asked.seed, asked.only or NAMED)
     sys.stdout.write(json.dumps(asdict(found)) + "\n")
-    return int(bool(found.broken or found.wrong or not found.without_lock))
+    return int(bool(found.broken or found.wrong or not found.without_order))
 
 
 if __name__ == "__main__":

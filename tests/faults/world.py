@@ -24,6 +24,15 @@ Scores = list[list[float]]
 
 
 @dataclass(frozen=True)
+class Entered:
+    """A move as the registry's tables have it."""
+
+    to: str
+    previous: str | None  # as a promotion says; None: a rollback
+    done: bool
+
+
+@dataclass(frozen=True)
 class World:
     """Everything lies below one folder, so that a process of its own finds it, too."""
 
@@ -82,6 +91,18 @@ class World:
         with self.database() as opened:
             found = opened.execute("SELECT version, value FROM model_version_tags WHERE key = ?", (key,)).fetchall()
         return {str(version): str(value) for version, value in found}
+
+    def moves(self) -> list[Entered]:
+        """All moves of the alias in their order."""
+        told: dict[str, dict[str, str]] = {}
+        with self.database() as opened:
+            query = "SELECT name, key, value FROM registered_model_tags WHERE name LIKE '%-move-%' ORDER BY name"
+            for name, key, value in opened.execute(query):
+                told.setdefault(name, {})[key] = value
+        return [
+            Entered(to=tags["to"], previous=tags.get(f"told.{tags['to']}.decision.previous"), done="done" in tags)
+            for tags in told.values()
+        ]
 
     def disturb(self) -> None:
         """A fault of the registry begins, or ends."""

@@ -24,16 +24,18 @@ from recsys.features.item import ItemSnapshot, from_table
 from recsys.ranking.recent import Recent
 from recsys.ranking.train import Examples, train_ranker
 from recsys.ranking.trained import TrainedRanker
+from recsys.registry.alias import Decision, move
 from recsys.registry.bundle import Bundle, save
 from recsys.registry.consumer import SIGNATURE
 from recsys.registry.packaged import LOADER
 from recsys.registry.promote import register
-from recsys.registry.tracking import connect, run
+from recsys.registry.tracking import STORE, connect, run
 
 ITEMS = tuple(f"i{place:02}" for place in range(20))
 SNAPSHOT_AT = 1_760_000_000_000_000  # 2025-10-09 08:53:20 UTC
 SETTINGS = Settings(topn=TopNSettings(n=3, candidates=10, popular=5))
 MakeBundle = Callable[[Path, int], Bundle]
+Filled = tuple[Path, list[str]]
 
 
 def encoder(seed: int) -> TrainedEncoder:
@@ -140,6 +142,32 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
         connect(SETTINGS.model_copy(update={"artifacts": str(folder)}))
         mlflow.search_experiments()
     return folder
+
+
+def decided(version: str, previous: str | None, bundle: str = "") -> Decision:
+    return Decision(outcome="promoted", version=version, bundle=bundle, previous=previous, reason="better")
+
+
+@pytest.fixture(scope="module")
+def filled(make_bundle: MakeBundle, empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Filled:
+    """Artifacts whose registry holds three versions that were champion one after the other; their bundles' ids."""
+    folder = tmp_path_factory.mktemp("filled")
+    shutil.copytree(empty_store, folder / "artifacts")
+    settings = SETTINGS.model_copy(update={"artifacts": str(folder / "artifacts"), "warehouse": str(folder)})
+    made = [make_bundle(folder / f"b{seed}", seed) for seed in range(3)]
+    with own_mlflow():
+        connect(settings)
+        for place, bundle in enumerate(made):
+            version, _ = registered(settings, bundle.folder)
+            assert move(settings, decided(version, str(place) if place else None, bundle.id))
+    return folder / "artifacts", [bundle.id for bundle in made]
+
+
+@pytest.fixture
+def three(filled: Filled, store: Settings) -> list[str]:
+    """The registry of `filled` for one test; the models' files are shared."""
+    shutil.copy(filled[0] / STORE, Path(store.artifacts) / STORE)
+    return filled[1]
 
 
 def requests(*items: str) -> pd.DataFrame:

@@ -1,9 +1,8 @@
-"""Going back, and what an interrupted process leaves behind."""
+"""The alias moves from where it was, and goes back; old versions leave."""
 
 from __future__ import annotations
 
 import getpass
-import shutil
 from pathlib import Path
 
 import mlflow
@@ -12,19 +11,12 @@ import pytest
 from recsys.config import Settings
 from recsys.errors import BundleError, RefusedError, RegistryError
 from recsys.registry import alias, kept
-from recsys.registry.alias import Decision, move, rollback, settle
+from recsys.registry.alias import move, rollback
 from recsys.registry.client import champion, version_of
-from recsys.registry.kept import alone, registry_folder
 from recsys.registry.promote import register
 from recsys.registry.retention import prune
-from recsys.registry.tracking import STORE, connect, run
-from tests.registry.conftest import SETTINGS, MakeBundle, own_mlflow, registered
-
-Filled = tuple[Path, list[str]]
-
-
-def decided(version: str, previous: str | None, bundle: str = "") -> Decision:
-    return Decision(outcome="promoted", version=version, bundle=bundle, previous=previous, reason="better")
+from recsys.registry.tracking import run
+from tests.registry.conftest import MakeBundle, decided
 
 
 def outcomes(store: Settings) -> dict[str, str | None]:
@@ -35,28 +27,6 @@ def outcomes(store: Settings) -> dict[str, str | None]:
 def now(store: Settings) -> str | None:
     found = champion(store.registry)
     return None if found is None else str(found.version)
-
-
-@pytest.fixture(scope="module")
-def filled(make_bundle: MakeBundle, empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Filled:
-    """Artifacts whose registry holds three versions that were champion one after the other; their bundles' ids."""
-    folder = tmp_path_factory.mktemp("filled")
-    shutil.copytree(empty_store, folder / "artifacts")
-    settings = SETTINGS.model_copy(update={"artifacts": str(folder / "artifacts"), "warehouse": str(folder)})
-    made = [make_bundle(folder / f"b{seed}", seed) for seed in range(3)]
-    with own_mlflow():
-        connect(settings)
-        for place, bundle in enumerate(made):
-            version, _ = registered(settings, bundle.folder)
-            assert move(settings, decided(version, str(place) if place else None, bundle.id))
-    return folder / "artifacts", [bundle.id for bundle in made]
-
-
-@pytest.fixture
-def three(filled: Filled, store: Settings) -> list[str]:
-    """The registry of `filled` for one test; the models' files are shared."""
-    shutil.copy(filled[0] / STORE, Path(store.artifacts) / STORE)
-    return filled[1]
 
 
 def test_rollback_goes_back_version_by_version_and_says_who_and_why(
@@ -120,17 +90,6 @@ def test_the_alias_does_not_move_from_another_version_than_was_compared(three: l
     assert now(store) == "1"
 
 
-def test_the_alias_does_not_move_while_another_process_moves_it(
-    three: list[str], store: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(alias, "alone", lambda folder: alone(folder, 0.1))
-    with alone(registry_folder(store)):
-        for act in (lambda: move(store, decided("1", "3")), lambda: rollback(store, tmp_path / "elsewhere")):
-            with pytest.raises(RefusedError, match="Another process holds"):
-                act()
-    assert now(store) == "3"
-
-
 def test_a_rollback_that_was_overtaken_is_refused(
     three: list[str], store: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -144,26 +103,6 @@ def test_a_rollback_that_was_overtaken_is_refused(
     with pytest.raises(RefusedError, match="was moved while version 2 was verified"):
         rollback(store, tmp_path / "work")
     assert now(store) == "1"
-
-
-@pytest.mark.parametrize(
-    ("left", "moved", "expected"),
-    [
-        ("promoting", True, "promoted"),
-        ("promoting", False, "interrupted"),
-        ("rolling back", True, "promoted"),  # the alias had not moved back
-        ("rolling back", False, "rolled back"),
-        ("rolled back", True, "promoted"),  # the target of a rollback forth
-        ("refused", False, "refused"),
-    ],
-)
-def test_what_an_interrupted_process_left_is_put_right(
-    three: list[str], store: Settings, left: str, moved: bool, expected: str
-) -> None:
-    version = "3" if moved else "2"
-    alias.tag(store.registry, version, {"decision.outcome": left})
-    assert settle(store.registry) is not None
-    assert outcomes(store) == {"1": "promoted", "2": "promoted", "3": "promoted", version: expected}
 
 
 def test_a_registry_that_does_not_answer_is_named(store: Settings, tmp_path: Path) -> None:

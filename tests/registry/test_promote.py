@@ -13,7 +13,7 @@ import pytest
 
 from recsys.config import Settings
 from recsys.errors import BundleError, NoDataError, RefusedError
-from recsys.registry import alias
+from recsys.registry import moves
 from recsys.registry import promote as promotion
 from recsys.registry.alias import Decision
 from recsys.registry.bundle import Bundle
@@ -205,10 +205,10 @@ def test_the_alias_moves_last(step: Step, store: Settings, monkeypatch: pytest.M
 
     noted(promotion, "fetch")
     noted(promotion, "_answers")
-    noted(alias, "record")
+    noted(moves, "enter")
     noted(mlflow.MlflowClient, "set_registered_model_alias")
     step(1, 0.5)
-    assert done == ["fetch", "_answers", "fetch", "record", "set_registered_model_alias"]
+    assert done == ["fetch", "_answers", "fetch", "enter", "set_registered_model_alias"]
 
 
 def test_no_request_to_compare_on_is_named(bundles: list[Bundle], store: Settings, tmp_path: Path, step: Step) -> None:
