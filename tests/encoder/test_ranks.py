@@ -43,7 +43,7 @@ with joined(torch.device("cpu")) as ranks:
     ranks.agree("nothing", "same")
     ranks.agree("versions", str(ranks.rank))
 """
-LONG, SHORT = {"epochs": 16, "patience": 16}, {"epochs": 3}
+LONG, SHORT = {"epochs": 10, "patience": 10}, {"epochs": 3}
 CASES: Mapping[str, Mapping[str, object]] = {
     "plain": SHORT,
     "quality": SHORT | {"prefixes": True, "smoothing": 0.1, "masking": 0.1, "averaging": 0.95, "gates": False},
@@ -118,7 +118,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
     plain = written(chains(120), folder / "sequences")
     newer = written(joined(chains(60), chains(60, seed=3, step=7, first=1000)), folder / "newer")
     nothing = written(views("aaa", "b"), folder / "nothing")
-    data = {"increment": newer, "nothing": nothing}
+    data = {"increment": newer, "nothing": nothing, "tiny": written(chains(15), folder / "few")}
     changes = {**CASES, "long": LONG, "killed": LONG, "nothing": SHORT}
     orders = {
         name: order_of(folder, name, data.get(name, plain), SMALL.model_copy(update=change))
@@ -166,7 +166,7 @@ def test_where_one_dies_the_other_fails_and_both_go_on_with_the_same_bits(ran: R
     assert ran.killed[0] not in (0, -signal.SIGKILL)  # it noticed, and waited for nobody
     assert "Connection" in ran.survivor
     assert "training goes on from a checkpoint" in ran.said
-    assert len(ran.logs["killed"]) == len(ran.logs["long"]) == 16
+    assert len(ran.logs["killed"]) == len(ran.logs["long"]) == LONG["epochs"]
     assert [log.loss for log in ran.logs["killed"]] == [log.loss for log in ran.logs["long"]]
     one, other = (TrainedEncoder.load(ran.orders[name].folder) for name in ("killed", "long"))
     for key, weight in state(one).items():

@@ -72,7 +72,7 @@ def test_scores_are_the_chances_of_items_however_often_each_was_drawn() -> None:
     eye = np.eye(3, dtype=np.float32)
     offset = np.log(draws)[item].astype(np.float32)
     data = Examples(x=eye[item], y=y, request=request, at=request * 1_000_000, user=request, offset=offset)
-    exact = SMALL.model_copy(update={"weight_decay": 0.0, "epochs": 30, "patience": 30, "dropout": 0.0})
+    exact = SMALL.model_copy(update={"weight_decay": 0.0, "epochs": 30, "patience": 30, "dropout": 0.0, "batch": 2048})
     ranker, _ = train_ranker(data, exact, 1, NAMES)
     # exp(logit) is the chance itself
     assert ranker.score(eye) == pytest.approx(chance / (1 + chance), rel=0.1)
