@@ -82,7 +82,7 @@ def follow(warehouse: Warehouse, settings: Settings, store: OnlineStore, trigger
 def commit_profiles(warehouse: Warehouse, batch: int, users: int) -> None:
     """Append one row for each of so many users, as of now, as one batch of the stream."""
     now = datetime.now(timezone.utc)
-    behaviour = "named_struct('event_id', concat(id, '-', n), 'event_time', now, 'behaviour', 'view', 'item_id', "
+    behaviour = "named_struct('event_time', now, 'event_id', concat(id, '-', n), 'behaviour', 'view', 'item_id', "
     behaviour += "concat('i', (id * 31 + n) % 50000), 'price_minor', id, 'quantity', 1L, 'value', CAST(NULL AS DOUBLE))"
     spark: SparkSession = warehouse.spark
     rows = spark.range(users, numPartitions=2).withColumn("now", F.lit(now - timedelta(seconds=1)))

@@ -37,7 +37,7 @@ def append(
     from recsys.io import Commit
 
     as_of = AT + timedelta(minutes=minutes)
-    behaviours = [("e", as_of, "view", f"i{n}", None, 1, None) for n in range(batch + 1)]
+    behaviours = [(as_of, "e", "view", f"i{n}", None, 1, None) for n in range(batch + 1)]
     none: dict[str, int] = {}
     rows = [(user, epoch, batch, as_of, behaviours, none, None, as_of, False) for user in users]
     commit = Commit(query=QUERY, epoch=epoch, batch=batch)
