@@ -82,16 +82,14 @@ def _write(view: View, settings: Settings, chunk: Sequence[Day]) -> None:
     started, warehouse, features = datetime.now(timezone.utc), view.warehouse, item_features_of(settings.features)
     asked = [(_hour(one.day, h), not patched(one)) for one in chunk for h in range(24)]
     hours = warehouse.spark.createDataFrame(asked, "hour timestamp, whole boolean")
-    span, only = (asked[0][0], asked[-1][0]), _touched(chunk)
-    whole = next((hour for hour, whole in asked if whole), asked[-1][0])
-    past = history(view.read(EVENTS), *span, features, whole, only)
+    past, only = history(view.read(EVENTS), asked[0][0], asked[-1][0], features), _touched(chunk)
     rows = item_features(past, view.read(ITEMS), hours, settings, features=kept(features), only=only)
-    totals = everyone(in_total(history(view.read(EVENTS), *span, features), features), hours, features, settings)
+    totals = everyone(in_total(past, features), hours, features, settings)
     commit, table = warehouse.next_batch(JOB), stored_table(settings.features)
     stamped = commit.stamp(rows)
     if only is not None:  # else each task writes a file into each day
-        new = F.col("day").isin([one.day for one in chunk if not patched(one)])
-        stamped = stamped.repartition("day", F.when(new, F.pmod(F.hash("item_id"), F.lit(PARTS))))
+        whole = F.col("day").isin([one.day for one in chunk if not patched(one)])
+        stamped = stamped.repartition("day", F.when(whole, F.pmod(F.hash("item_id"), F.lit(PARTS))))
     # A run that was killed before it finished may have left rows of this same commit, in both tables.
     left = f"batch >= {commit.batch}"
     version = warehouse.write(table, stamped, commit, replace=left)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -13,7 +13,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from recsys.config import Settings
-from recsys.days import micros, microseconds
+from recsys.days import micros
 from recsys.errors import NoDataError
 from recsys.features.definitions import item_features_of
 from recsys.features.feature import Feature
@@ -26,37 +26,20 @@ from recsys.tables import EVENTS, ITEMS
 NAME = "snapshot"  # column of the hour's name in the rows that become files
 
 
-def history(
-    events: DataFrame,
-    first: datetime,
-    last: datetime,
-    features: Sequence[Feature],
-    whole: datetime | None = None,
-    only: DataFrame | None = None,
-) -> DataFrame:
+def history(events: DataFrame, first: datetime, last: datetime, features: Sequence[Feature]) -> DataFrame:
     """What the features of hours in [first, last] rest on: their reach of events, and each older item's first event.
 
-    With a feature of the item's whole life: all events before `last`. With `only` (columns item_id, day) and else,
-    hours before `whole` are asked of its items alone, each from its first day on: other items' reach begins at `whole`.
+    With a feature of the item's whole life: all events before `last`.
     """
     columns = ["item_id", "event_time", "behaviour", "price_minor", "quantity", "user_id"]
     past = events.where((F.col("event_date") <= F.lit(last.date())) & (F.col("event_time") < F.lit(last)))
     if lifelong(features):
         return past.select(*columns)
-    back = -(-reach(features) // microseconds("1d")) + 1
-    lowest, low = (moment.date() - timedelta(days=back) for moment in (first, whole or first))
-    own = F.lit(low)
-    if only is not None:
-        days = only.groupBy("item_id").agg(F.date_sub(F.min("day"), back).alias("low"))
-        # Items that something came late for: far fewer than there are, and events need not be shuffled for them.
-        past = past.join(F.broadcast(days), "item_id", "left")
-        own = F.least(F.coalesce("low", own), own)
-    near = past.where((F.col("event_date") >= F.lit(lowest)) & (F.col("event_date") >= own))
-    far = past.where((F.col("event_date") < F.lit(low)) & (F.col("event_date") < own))
-    born = far.groupBy("item_id").agg(F.min("event_time").alias("event_time"))
+    low: date = (first - timedelta(microseconds=reach(features)) - timedelta(days=1)).date()
+    born = past.where(F.col("event_date") < F.lit(low)).groupBy("item_id").agg(F.min("event_time").alias("event_time"))
     nobody = F.lit(None).cast("string")
     older = born.withColumns({"behaviour": F.lit(""), "price_minor": F.lit(0), "quantity": F.lit(0), "user_id": nobody})
-    return near.select(*columns).unionByName(older.select(*columns))
+    return past.where(F.col("event_date") >= F.lit(low)).select(*columns).unionByName(older.select(*columns))
 
 
 def write_snapshots(

@@ -78,28 +78,3 @@ def test_history_keeps_windows_and_first_events_and_nothing_later(spark: SparkSe
     rows = history(warehouse.view().read(EVENTS), *bounds, ITEM_FEATURES).collect()
     found = sorted((micros(row["event_time"]) - START, row["behaviour"]) for row in rows)
     assert found == [(-40 * DAY, ""), *[(times[name], "click") for name in ("edge", "in", "last")]]
-
-
-def test_history_reaches_further_back_for_the_items_that_earlier_hours_are_asked_of(
-    spark: SparkSession, tmp_path: Path
-) -> None:
-    from recsys.features.snapshots import history
-    from recsys.io import Warehouse
-
-    warehouse = Warehouse(spark, f"{tmp_path}/w")
-    days = (-9, -7, -4, -2, 1)
-    rows = [event(f"{item}{n}", START + n * DAY, item) for item in ("late", "other") for n in days]
-    append_events(warehouse, rows, 0)
-    only = spark.createDataFrame([("late", moment(START + n * DAY).date()) for n in (0, 3)], "item_id string, day date")
-    span = moment(START), moment(START + 5 * DAY + 23 * HOUR)
-    found = history(
-        warehouse.view().read(EVENTS), *span, ITEM_FEATURES, whole=moment(START + 5 * DAY), only=only
-    ).collect()
-    told = {
-        item: sorted(
-            ((micros(row["event_time"]) - START) // DAY, row["behaviour"]) for row in found if row["item_id"] == item
-        )
-        for item in ("late", "other")
-    }
-    assert told["late"] == [(-9, ""), (-7, "click"), (-4, "click"), (-2, "click"), (1, "click")]
-    assert told["other"] == [(-9, ""), (-2, "click"), (1, "click")]  # seven days and one before the fifth
