@@ -1,10 +1,11 @@
 """Exact nearest neighbours by blocked matrix products. NumPy arrays in and out, torch inside.
 
-Shape letters: P queries, V vectors, D width, K neighbours, B queries of a block, W columns scored, G of a group.
+Shape letters: P queries, V vectors, D width, K neighbours, B queries of a block, W columns of a product, G of a group.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import Literal
 
 import numpy as np
@@ -34,26 +35,63 @@ def top_k(
     ignored). Places that cannot be filled hold index -1 and score -inf. Vectors must be finite. Memory beyond the
     output: about three times the larger of BLOCK_BYTES and 16 rows of V scores, whatever P is.
     """
-    count, width = len(vectors), min(k, len(vectors))
+    return _search(_rows(queries, metric, device), _rows(vectors, metric, device), len(vectors), k, exclude)
+
+
+def top_k_and(
+    queries: F32, vectors: F32, first: int, k: int, exclude: Ragged, of_all: Callable[[Tensor], Tensor]
+) -> tuple[I64, F32]:
+    """Indices of `top_k` among the `first` rows of `vectors`, and `of_all` products [B, V] -> [B] for each query, [P].
+
+    One product serves both: reading the vectors is most of the time that a single query takes.
+    """
+    told = np.empty(len(queries), dtype=np.float32)
+
+    def tell(rows: slice, product: Tensor) -> None:
+        told[rows] = of_all(product).numpy()
+
+    indices, _ = _search(_rows(queries), _rows(vectors), first, k, exclude, tell)
+    return indices, told
+
+
+def _search(
+    queries: Tensor,
+    vectors: Tensor,
+    count: int,
+    k: int,
+    exclude: Ragged | None,
+    tell: Callable[[slice, Tensor], None] = lambda rows, product: None,
+) -> tuple[I64, F32]:
+    """`top_k` among the `count` first vectors; `tell` gets each block's rows of queries and their products [B, V]."""
     indices = np.full((len(queries), k), -1, dtype=np.int64)
     scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
-    if width == 0 or len(queries) == 0:
-        return indices, scores
-    group = max(1, int((count / width) ** 0.5))
-    columns = _rows(vectors, metric, device)
+    width = min(k, count)
+    group = max(1, int((count / width) ** 0.5)) if width else 1
     padded = -(-count // group) * group
-    block = max(16, BLOCK_BYTES // (4 * padded))
-    for first in range(0, len(queries), block):
-        last = min(first + block, len(queries))
-        # Written beside its padding: a padded copy of `vectors` would cost one query more than the product.
-        product = torch.full((last - first, padded), -torch.inf, device=device)  # [B, W]
-        torch.mm(_rows(queries[first:last], metric, device), columns.T, out=product[:, :count])
+    for rows, product in _products(queries, vectors, padded):
+        tell(rows, product[:, : len(vectors)])
+        if not width:
+            continue
+        product[:, count:padded] = -torch.inf
         if exclude is not None:
-            _forbid(product, exclude.slice(first, last), count)
-        found, best = _grouped(product, width, group)
-        scores[first:last, :width] = best.cpu().numpy()
-        indices[first:last, :width] = torch.where(best > -torch.inf, found, -1).cpu().numpy()
+            _forbid(product, exclude.slice(rows.start, rows.stop), count)
+        found, best = _grouped(product[:, :padded], width, group)
+        scores[rows, :width] = best.cpu().numpy()
+        indices[rows, :width] = torch.where(best > -torch.inf, found, -1).cpu().numpy()
     return indices, scores
+
+
+def _products(queries: Tensor, vectors: Tensor, least: int) -> Iterator[tuple[slice, Tensor]]:
+    """Blocks of queries and their products with all vectors [B, W]; W is V, or `least` where that is more."""
+    count = len(vectors)
+    wide = max(count, least)
+    block = max(16, BLOCK_BYTES // (4 * max(wide, 1)))
+    for first in range(0, len(queries), block):
+        rows = slice(first, min(first + block, len(queries)))
+        # Written beside its padding: a padded copy of `vectors` would cost one query more than the product.
+        product = torch.empty((rows.stop - first, wide), device=vectors.device)
+        torch.mm(queries[rows], vectors.T, out=product[:, :count])
+        yield rows, product
 
 
 def largest(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
@@ -86,7 +124,7 @@ def _grouped(product: Tensor, k: int, group: int) -> tuple[Tensor, Tensor]:
     return best.gather(1, place // group) * group + place % group, scores
 
 
-def _rows(values: F32, metric: str, device: str) -> Tensor:
+def _rows(values: F32, metric: str = "dot", device: str = "cpu") -> Tensor:
     rows = torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32)).to(device)
     return torch.nn.functional.normalize(rows, dim=1) if metric == "cosine" else rows
 

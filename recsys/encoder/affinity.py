@@ -4,10 +4,12 @@ One vector a user blurs several interests into their mean; a sum over single beh
 attention of Zhou et al. 2018 (DIN), section 4.3, does with learned weights.
 
 Shape letters: V items, D width, P points, Q points of a block, L longest window, M pairs, W most pairs of a point,
-S reference items.
+S reference items, T numbers of newest behaviours.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -40,15 +42,22 @@ def crowds(vectors: F32, occurrences: I64, temperature: float, rng: np.random.Ge
 
 
 def affinity(
-    vectors: F32, crowd: F32, temperature: float, item: I64, windows: Windows, pair_point: I64, number: I32
+    vectors: F32,
+    crowd: F32,
+    temperature: float,
+    item: I64,
+    windows: Windows,
+    newest: Sequence[int],
+    pair_point: I64,
+    number: I32,
 ) -> F32:
-    """[M] ln((sum of the window's kernels with the item / the crowd's mean + PRIOR) / (behaviours + PRIOR)).
+    """[T, M] ln((sum of the window's kernels with the item / the crowd's mean + PRIOR) / (behaviours + PRIOR)).
 
-    The kernel is exp((cosine - 1) / temperature). `item` [E] and `number` [M] are 1-based rows of `vectors` [V, D], 0:
-    unknown; `windows` has one row for each of P points, `pair_point` [M] ascends. Unknown behaviours do not count. NaN
-    where the item is unknown.
+    For the `newest` behaviours of each window, T numbers. The kernel is exp((cosine - 1) / temperature). `item` [E] and
+    `number` [M] are 1-based rows of `vectors` [V, D], 0: unknown; `windows` has one row for each of P points,
+    `pair_point` [M] ascends. Unknown behaviours do not count. NaN where the item is unknown.
     """
-    out = np.full(len(number), np.nan, dtype=np.float32)
+    out = np.full((len(newest), len(number)), np.nan, dtype=np.float32)
     if not len(vectors):
         return out
     table = torch.from_numpy(vectors)
@@ -62,10 +71,13 @@ def affinity(
         asked, real = _padded(number[edges[0] : edges[-1]], np.diff(edges))  # [Q, W]
         # Row 0, unknown, reads the last one; what comes of it is left out below.
         cosine = table[torch.from_numpy(asked - 1)] @ table[torch.from_numpy(past - 1)].transpose(1, 2)  # [Q, W, L]
-        kernel = ((cosine - 1) / temperature).exp_() * torch.from_numpy(past > 0)[:, None]
-        total, known = kernel.sum(2).numpy(), (past > 0).sum(axis=1)[:, None]
-        out[edges[0] : edges[-1]] = np.log((total / np.exp(crowd[asked - 1]) + PRIOR) / (known + PRIOR))[real]
-    out[number == 0] = np.nan
+        kernel = cosine.sub_(1).div_(temperature).exp_()
+        back = w.lengths[:, None] - np.arange(past.shape[1])  # [Q, L] 1: the newest
+        counted = np.stack([(past > 0) & (back <= count) for count in newest], axis=2).astype(np.float32)  # [Q, L, T]
+        total, known = (kernel @ torch.from_numpy(counted)).numpy(), counted.sum(axis=1)[:, None]  # [Q, W, T]
+        density = (total / np.exp(crowd[asked - 1])[:, :, None] + PRIOR) / (known + PRIOR)
+        out[:, edges[0] : edges[-1]] = np.log(density)[real].T
+    out[:, number == 0] = np.nan
     return out
 
 

@@ -1,12 +1,14 @@
 """A trained encoder: what is saved, loaded and asked for vectors. Safetensors and JSON, no pickle.
 
-Shape letters: U users, V items, D width, P points, W points with a history.
+Shape letters: U users, V items, D width, P points, W points with a history,
+T numbers of behaviours.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +18,7 @@ import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import Tensor
 
 from recsys.config import EncoderSettings
 from recsys.encoder.affinity import affinity
@@ -64,14 +67,15 @@ class TrainedEncoder:
     def _vectors(self) -> F32:
         return unit_vectors(self.model)
 
-    def affinity(self, h: Histories, p: Points, pair_point: I64, number: I32, newest: int) -> F32:
-        """[M] how much denser each point's `newest` behaviours, L at most, lie around an item than everyone's.
+    def affinity(self, h: Histories, p: Points, pair_point: I64, number: I32, newest: Sequence[int]) -> F32:
+        """[T, M] how much denser each point's newest behaviours, L at most, lie around an item than everyone's.
 
-        `pair_point` [M] ascends, `number` [M] as the vocabulary numbers items (0: unknown, NaN). See affinity.affinity.
+        For each of T numbers of behaviours. `pair_point` [M] ascends, `number` [M] as the vocabulary numbers items
+        (0: unknown, NaN). See affinity.affinity.
         """
-        spans = last_windows(p.start, p.end, min(newest, self.settings.length))
+        spans = last_windows(p.start, p.end, self.settings.length)
         item = np.append(self.vocabulary.index(h.items), np.int32(UNKNOWN))[h.item]  # no item, -1, reads the last
-        return affinity(self._vectors, self.crowd, self.settings.kernel, item, spans, pair_point, number)
+        return affinity(self._vectors, self.crowd, self.settings.kernel, item, spans, newest, pair_point, number)
 
     def without_guesses(self) -> TrainedEncoder:
         """The same with the learned items alone: what training continues from."""
@@ -89,15 +93,19 @@ class TrainedEncoder:
         A cosine minus this is the encoder's log probability that the item is the next new one, times tau: comparable
         between users, which a cosine alone is not.
         """
-        tau = self.settings.temperature
         out = np.empty(len(users), dtype=np.float32)
         with torch.inference_mode():
             items = torch.from_numpy(self._vectors)
             rows = max(BLOCK // max(len(items), 1), 1)
             for first in range(0, len(users), rows):
                 cosine = torch.from_numpy(users[first : first + rows]) @ items.T  # [B, V]
-                out[first : first + rows] = (torch.logsumexp(cosine / tau, dim=1) * tau).numpy()
+                out[first : first + rows] = self.level(cosine).numpy()
         return out
+
+    def level(self, cosine: Tensor) -> Tensor:
+        """[U, V] cosines with all items, in any order -> [U], as `soft_maximum`."""
+        tau = self.settings.temperature
+        return torch.logsumexp(cosine / tau, dim=1) * tau
 
     def save(self, folder: Path) -> None:
         """Write the weights and their description into `folder`, which is made if absent."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import repeat
 
 import numpy as np
 
@@ -39,8 +40,7 @@ class Vocabulary:
 
     def index(self, ids: Sequence[str]) -> I32:
         """[len(ids)] index of each id, 1 ... V; UNKNOWN (0) for an id that was never trained on."""
-        rows = self._rows
-        return np.fromiter((rows.get(item, UNKNOWN) for item in ids), dtype=np.int32, count=len(ids))
+        return np.fromiter(map(self._rows.get, ids, repeat(UNKNOWN)), dtype=np.int32, count=len(ids))
 
     def grow(self, ids: Iterable[str]) -> Vocabulary:
         """The same vocabulary with the ids that it lacks at its end, in the order given."""

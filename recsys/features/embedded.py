@@ -1,10 +1,11 @@
 """What an encoder says of (point, item) pairs: the ranker's features that need embeddings.
 
-Shape letters: P points, M pairs, D width.
+Shape letters: P points, M pairs, D width, T numbers of behaviours.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,8 +19,11 @@ class PairEncoder(Protocol):
     def soft_maximum(self, users: F32) -> F32:
         """[P] of `users` [P, D]: the level that their cosines with all items are measured from."""
 
-    def affinity(self, h: Histories, p: Points, pair_point: I64, number: I32, newest: int) -> F32:
-        """[M] how much denser the points' `newest` behaviours lie around an item than everyone's; NaN: unknown item."""
+    def affinity(self, h: Histories, p: Points, pair_point: I64, number: I32, newest: Sequence[int]) -> F32:
+        """[T, M] how much denser the points' newest behaviours lie around an item than everyone's; NaN: unknown item.
+
+        For each of T numbers of behaviours.
+        """
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -33,16 +37,12 @@ class Embedded:
 
 
 def embedded(
-    encoder: PairEncoder, h: Histories, p: Points, users: F32, pair_point: I64, number: I32, similarity: F32
+    encoder: PairEncoder, h: Histories, p: Points, level: F32, pair_point: I64, number: I32, similarity: F32
 ) -> Embedded:
-    """From the points' vectors `users` [P, D], and each pair's point (ascending), item number and cosine, [M] each.
+    """From the points' `soft_maximum` [P], and each pair's point (ascending), item number and cosine, [M] each.
 
     Numbers are the vocabulary's, from 1; 0: unknown.
     """
     longest = max(int((p.end - p.start).max(initial=0)), LAST)
-    return Embedded(
-        similarity=similarity,
-        lead=similarity - encoder.soft_maximum(users)[pair_point],
-        affinity=encoder.affinity(h, p, pair_point, number, longest),
-        affinity_last=encoder.affinity(h, p, pair_point, number, LAST),
-    )
+    whole, last = encoder.affinity(h, p, pair_point, number, (longest, LAST))
+    return Embedded(similarity=similarity, lead=similarity - level[pair_point], affinity=whole, affinity_last=last)

@@ -14,16 +14,21 @@ import numpy.typing as npt
 from recsys.features.history import F64, I32, I64, Histories, Points
 
 Bool = npt.NDArray[np.bool_]
+FEW = 8  # points
 
 
 def first_after(time: I64, start: I64, end: I64, moment: I64) -> I64:
     """[P] first row of [start, end) whose time lies strictly after `moment`; `end` where there is none.
 
     `time` ascends within each [start, end). One bisection step at a time for all points: log2(longest range) steps.
+    A few points, such as the one of a server's request, are searched one by one, which takes a tenth of the time.
     """
     low, high = start.astype(np.int64), end.astype(np.int64)
     if not len(time) or not len(low):
         return low
+    if len(low) <= FEW:
+        asked = zip(low.tolist(), high.tolist(), moment, strict=True)
+        return np.asarray([a + time[a:b].searchsorted(when, side="right") for a, b, when in asked], dtype=np.int64)
     for _ in range(int((high - low).max()).bit_length()):
         middle = (low + high) >> 1
         right = (low < high) & (time[np.minimum(middle, len(time) - 1)] <= moment)

@@ -107,7 +107,7 @@ def features(
         pair_point=r.request,
         pair_item=pc.fill_null(pc.index_in(r.item, value_set=pa.array(h.items, r.item.type)), -1).to_numpy(),
         item_rows=r.item_rows,
-        embedded=embedded(encoder, h, points, vectors, r.request, numbers, cosine),
+        embedded=embedded(encoder, h, points, encoder.soft_maximum(vectors), r.request, numbers, cosine),
         ahead=r.ahead,
         categories=r.categories,
         pair_category=r.pair_category,

@@ -13,19 +13,17 @@ from datetime import datetime, timezone
 from typing import Annotated, Any
 
 import numpy as np
-import pyarrow as pa
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictStr, TypeAdapter, ValidationError
 
 from recsys.days import micros, moment_of
 from recsys.errors import RequestError, nearest
-from recsys.features.history import I64, Histories, from_columns
+from recsys.features.history import I64, MISSING, Histories
 
 MAX_RECENT = 4096  # more behaviours than any profile keeps
 MAX_N = 1000
 LARGEST = 1 << 40  # prices and quantities whose sums still fit into 64 bits
 OLDEST = micros(datetime(1990, 1, 1, tzinfo=timezone.utc))  # an earlier time is one in seconds or milliseconds
 NEWEST = micros(datetime(2200, 1, 1, tzinfo=timezone.utc))
-UTC = pa.timestamp("us", tz="UTC")
 
 
 def microseconds(value: object) -> int:
@@ -146,17 +144,20 @@ def _plain(value: object) -> object:
 
 
 def _histories(kept: Sequence[Sequence[Behaved]], names: tuple[str, ...]) -> Histories:
+    """As `history.from_columns`, without a turn through Arrow, which for one user costs more than it saves."""
     flat = [one for user in kept for one in user]
-    offsets = np.cumsum([0, *(len(user) for user in kept)]).astype(np.int64)
-    columns = {
-        "event_time": pa.array([one.event_time for one in flat], UTC),
-        "behaviour": pa.array([one.behaviour for one in flat], pa.string()),
-        "item_id": pa.array([one.item_id for one in flat], pa.string()),
-        "price_minor": pa.array([one.price_minor for one in flat], pa.int64()),
-        "quantity": pa.array([one.quantity for one in flat], pa.int64()),
-        "value": pa.array([one.value for one in flat], pa.float64()),
-    }
-    return from_columns(columns, offsets, names)
+    ids = dict.fromkeys(one.item_id for one in flat if one.item_id is not None)
+    row, code = {item: place for place, item in enumerate(ids)}, {name: place for place, name in enumerate(names)}
+    return Histories(
+        offsets=np.cumsum([0, *(len(user) for user in kept)], dtype=np.int64),
+        time=np.asarray([one.event_time for one in flat], dtype=np.int64),
+        behaviour=np.asarray([code[one.behaviour] for one in flat], dtype=np.int8),
+        item=np.asarray([MISSING if one.item_id is None else row[one.item_id] for one in flat], dtype=np.int32),
+        price=np.asarray([MISSING if one.price_minor is None else one.price_minor for one in flat], dtype=np.int64),
+        quantity=np.asarray([one.quantity or 1 for one in flat], dtype=np.int64),
+        value=np.asarray([np.nan if one.value is None else one.value for one in flat], dtype=np.float64),
+        items=tuple(ids),
+    )
 
 
 def _iso(time: int) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 from recsys.registry.bundle import Bundle
 from recsys.topn.recommend import TopN
@@ -27,7 +27,7 @@ class Answer:
 
     def to_json(self) -> bytes:
         """The fields as a JSON object, UTF-8."""
-        return json.dumps(asdict(self), ensure_ascii=False, allow_nan=False).encode()
+        return json.dumps(vars(self), ensure_ascii=False, allow_nan=False).encode()
 
 
 def lists(bundle: Bundle, found: TopN) -> tuple[list[str], list[float], list[str], list[str]]:

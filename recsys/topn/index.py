@@ -1,18 +1,21 @@
 """The catalogue as Top-N needs it: an item snapshot beside the encoder's vectors, prepared once for many calls.
 
-Shape letters: I items of the snapshot, S items that a search may find, D width, C items of a history's dictionary.
+Shape letters: I items of the snapshot, S items that a search may find, V items that the encoder knows, P users,
+D width, C items of a history's dictionary.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Protocol
 
 import numpy as np
+from torch import Tensor
 
 from recsys.candidates.approximate import Inverted
-from recsys.candidates.neighbours import top_k
+from recsys.candidates.neighbours import top_k_and
 from recsys.candidates.popularity import popular, popularity_codes
 from recsys.candidates.ragged import Ragged
 from recsys.config import TopNSettings
@@ -44,6 +47,9 @@ class Encoder(PairEncoder, Protocol):
     def item_vectors(self) -> F32:
         """[V, D] unit length, in the order of the vocabulary."""
 
+    def level(self, cosine: Tensor, /) -> Tensor:
+        """[P, V] cosines with all items -> [P] as `soft_maximum`."""
+
 
 class Scorer(Protocol):
     """What Top-N asks of `ranking.trained.TrainedRanker`."""
@@ -70,7 +76,7 @@ class ItemIndex:
     category: I32  # [I] category code; -1: unknown
     place: Mapping[str, int]  # item id -> row
     found: I64  # [S] rows that a search may find: known and in stock
-    found_vectors: F32  # [S, D]
+    table: F32  # [V, D] all that the encoder knows, those of `found` first
     found_place: I64  # [I + 1] position of a row in `found`; -1: none; the last is for row -1
     popular: I64  # rows in stock, the most popular first
     popular_in: I64  # [I] popularity.popularity_codes
@@ -81,18 +87,24 @@ class ItemIndex:
         """[I] whether the encoder knows the item."""
         return np.asarray(self.number > 0)
 
-    def nearest(self, users: F32, k: int, exclude: Ragged) -> I64:
+    @property
+    def found_vectors(self) -> F32:
+        """[S, D]."""
+        return self.table[: len(self.found)]
+
+    def nearest(self, encoder: Encoder, users: F32, k: int, exclude: Ragged) -> tuple[I64, F32]:
         """[P, k] positions in `found` of the items nearest to `users` [P, D], best first; -1: there is none.
 
-        `exclude` holds for each user the positions that they must not get; others than those of `found` do not count.
+        And the users' `soft_maximum` [P]. `exclude` holds for each user the positions that they must not get; others
+        than those of `found` do not count.
         """
         if self.lists is not None:
-            return self.lists.top_k(users, k, exclude)[0]
-        return top_k(users, self.found_vectors, k, exclude=exclude)[0]
+            return self.lists.top_k(users, k, exclude)[0], encoder.soft_maximum(users)
+        return top_k_and(users, self.table, len(self.found), k, exclude, encoder.level)
 
     def rows(self, ids: Sequence[str]) -> I64:
         """[C] row of each item id; -1: not in the snapshot."""
-        return np.fromiter((self.place.get(item, -1) for item in ids), dtype=np.int64, count=len(ids))
+        return np.fromiter(map(self.place.get, ids, repeat(-1)), dtype=np.int64, count=len(ids))
 
 
 def build_index(encoder: Encoder, snapshot: ItemSnapshot, settings: TopNSettings) -> ItemIndex:
@@ -111,18 +123,20 @@ def build_index(encoder: Encoder, snapshot: ItemSnapshot, settings: TopNSettings
     found = np.flatnonzero((numbers > 0) & snapshot.in_stock).astype(np.int64)
     places = np.full(len(numbers) + 1, -1, dtype=np.int64)
     places[found] = np.arange(len(found))
-    reached = vectors[found]
+    rest = np.ones(len(own), dtype=np.bool_)
+    rest[numbers[found] - 1] = False
+    table = np.concatenate([vectors[found], own[rest]])
     many = len(found) > settings.exact_items
     return ItemIndex(
         snapshot=snapshot,
         vectors=vectors,
         number=numbers,
         found=found,
-        found_vectors=reached,
+        table=table,
         found_place=places,
         popular=popular(snapshot, len(snapshot.items)),
         popular_in=popularity_codes(snapshot),
-        lists=Inverted(reached, settings.candidates, settings.recall) if many else None,
+        lists=Inverted(table[: len(found)], settings.candidates, settings.recall) if many else None,
         category=np.asarray([-1 if c is None else codes[c] for c in snapshot.category], dtype=np.int32),
         place={item: row for row, item in enumerate(snapshot.items)},
     )

@@ -51,7 +51,7 @@ def reasons(
         texts.append(
             _because(behaviours[code] if code >= 0 else "behaviour", snapshot.title[row] or snapshot.items[row])
         )
-    return pa.DictionaryArray.from_arrays(pa.array(codes, pa.int32()), pa.array(texts, pa.string())).cast(pa.string())
+    return pa.array([texts[code] for code in codes.tolist()], pa.string())
 
 
 def _because(behaviour: str, title: str) -> str:

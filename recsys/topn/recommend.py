@@ -116,12 +116,12 @@ def _block(job: _Job, h: Histories, at: I64, vectors: F32, rows: I64) -> TopN:
     index, n = job.index, job.topn.n
     seen = Ragged(offsets=h.offsets, values=np.append(rows, -1)[h.item])  # item -1 reads the last: no row
     pool = index.popular[: max(job.topn.popular, n) + int(seen.lengths.max(initial=0))]
-    candidates = _propose(job, vectors, seen, pool)
+    candidates, level = _propose(job, vectors, seen, pool)
     similarity = _similarity(index, vectors, candidates)
     if job.ranker is None:
         score = _without_ranker(similarity, candidates, pool, len(index.snapshot.items))
     else:
-        x = _features(job, h, at, rows, candidates, vectors, similarity)
+        x = _features(job, h, at, rows, candidates, level, similarity)
         score = job.ranker.score(x, _recent(job, job.ranker.attention, h, at, candidates))
     wide = np.full((h.users, max(n, int(candidates.items.lengths.max(initial=0)))), -np.inf, dtype=np.float32)  # [B, W]
     wide[np.arange(wide.shape[1]) < candidates.items.lengths[:, None]] = score
@@ -130,26 +130,27 @@ def _block(job: _Job, h: Histories, at: I64, vectors: F32, rows: I64) -> TopN:
     chosen = (candidates.items.offsets[:-1, None] + place)[taken]  # [R] index into the M candidates
     items = Ragged(offsets=_offsets(taken.sum(axis=1)), values=candidates.items.values[chosen])
     sources = candidates.sources[chosen]
-    labels = pa.array([candidates.label(mask) for mask in range(1 << len(candidates.names))], pa.string())
+    labels = [candidates.label(mask) for mask in range(1 << len(candidates.names))]
     return TopN(
         items=items,
         score=best[taken],
-        source=pa.DictionaryArray.from_arrays(pa.array(sources, pa.int32()), labels).cast(pa.string()),
+        source=pa.array([labels[mask] for mask in sources.tolist()], pa.string()),
         reason=reasons(h, seen.values, items, sources & NEIGHBOURS > 0, index, job.behaviours),
     )
 
 
-def _propose(job: _Job, vectors: F32, seen: Ragged, pool: I64) -> Candidates:
+def _propose(job: _Job, vectors: F32, seen: Ragged, pool: I64) -> tuple[Candidates, F32]:
+    """The users' candidates, and their soft maximum over all items [B]."""
     index, n = job.index, job.topn.n
     warm = _warm(vectors)
     wanted = max(job.topn.candidates - job.topn.popular, 0) if job.ranker else n
     near = np.full((len(vectors), wanted), -1, dtype=np.int64)
     forbidden = Ragged(offsets=seen.offsets, values=index.found_place[seen.values])
-    found = index.nearest(vectors, wanted, forbidden)
+    found, level = index.nearest(job.encoder, vectors, wanted, forbidden)
     near[warm] = np.append(index.found, -1)[found[warm]]
     fresh = unseen(pool, seen, len(index.snapshot.items), max(job.topn.popular, n))
     fresh[warm, job.topn.popular :] = -1  # only a user without a vector needs popular items beyond the setting
-    return fuse({"neighbours": near, "popular": fresh}, index.snapshot.in_stock, seen)
+    return fuse({"neighbours": near, "popular": fresh}, index.snapshot.in_stock, seen), level
 
 
 def _similarity(index: ItemIndex, vectors: F32, candidates: Candidates) -> F32:
@@ -160,7 +161,7 @@ def _similarity(index: ItemIndex, vectors: F32, candidates: Candidates) -> F32:
     return cosine
 
 
-def _features(job: _Job, h: Histories, at: I64, rows: I64, candidates: Candidates, users: F32, similarity: F32) -> F32:
+def _features(job: _Job, h: Histories, at: I64, rows: I64, candidates: Candidates, level: F32, similarity: F32) -> F32:
     """[M, F] the ranker's input."""
     index, points = job.index, at_end(h, at)
     pair_point, item = candidates.items.rows, candidates.items.values
@@ -175,7 +176,7 @@ def _features(job: _Job, h: Histories, at: I64, rows: I64, candidates: Candidate
         pair_point=pair_point,
         pair_item=local[item],
         item_rows=index.snapshot.features[item],
-        embedded=embedded(job.encoder, h, points, users, pair_point, index.number[item], similarity),
+        embedded=embedded(job.encoder, h, points, level, pair_point, index.number[item], similarity),
         ahead=np.full(h.users, job.ahead),
         categories=np.append(index.category, np.int32(-1))[rows],
         pair_category=index.category[item],

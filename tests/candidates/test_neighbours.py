@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys.candidates import neighbours
-from recsys.candidates.neighbours import largest, top_k
+from recsys.candidates.neighbours import largest, top_k, top_k_and
 from recsys.candidates.ragged import Ragged
 from recsys.features.history import F32, I64
 
@@ -57,6 +57,18 @@ def test_cosine_ignores_length() -> None:
     indices, scores = top_k(queries, vectors, 4, metric="cosine")
     assert indices.tolist() == [[0, 1, 2, 3]]
     assert scores[0].tolist() == pytest.approx([1.0, 4 / 5, 0.0, 0.0])
+
+
+@settings(max_examples=60)
+@given(st.integers(0, 1 << 30), st.integers(1, 300), st.integers(0, 300), st.integers(0, 40))
+def test_the_first_rows_are_searched_and_all_are_asked(seed: int, count: int, first: int, k: int) -> None:
+    rng = np.random.default_rng(seed)
+    queries, vectors = whole_numbers(rng, 7, 3), whole_numbers(rng, count, 3)
+    first = min(first, count)
+    forbidden = Ragged(offsets=np.arange(8), values=rng.integers(-1, count, 7))
+    indices, told = top_k_and(queries, vectors, first, k, forbidden, lambda product: product.amin(dim=1))
+    assert np.array_equal(indices, top_k(queries, vectors[:first], k, exclude=forbidden)[0])
+    assert np.array_equal(told, (queries @ vectors.T).min(axis=1))
 
 
 @pytest.mark.parametrize(("queries", "vectors", "k"), [(0, 3, 2), (2, 0, 2), (2, 3, 0)])

@@ -62,12 +62,13 @@ def test_equals_plain_loops(histories: list[list[int]], asked: list[tuple[int, i
     points, numbers = (np.asarray([pair[side] for pair in pairs], dtype=np.int64) for side in (0, 1))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "BLOCK", block)
-        found = affinity(vectors, crowd, TAU, item, windows, points, numbers.astype(np.int32))
-    for value, (point, number) in zip(found.tolist(), pairs, strict=True):
+        found = affinity(vectors, crowd, TAU, item, windows, (2, 6), points, numbers.astype(np.int32))
+    asked_of = [(newest, *pair) for newest in (2, 6) for pair in pairs]
+    for value, (newest, point, number) in zip(found.reshape(-1).tolist(), asked_of, strict=True):
         if not number:
             assert math.isnan(value)
             continue
-        known = [other for other in histories[point] if other]
+        known = [other for other in histories[point][-newest:] if other]
         total = sum(kernel(vectors[number - 1], vectors[other - 1]) for other in known)
         expected = math.log((total / math.exp(crowd[number - 1]) + PRIOR) / (len(known) + PRIOR))
         assert value == pytest.approx(expected, rel=1e-4, abs=1e-5)
@@ -78,12 +79,12 @@ def test_only_the_newest_known_behaviours_of_a_point_count() -> None:
     h = views("abzcd", "ab")
     points = Points(start=np.asarray([0, 1, 5]), end=np.asarray([5, 4, 7]), at=np.asarray([9, 9, 9]))
     ask = (np.asarray([0, 1, 2]), np.asarray([1, 1, 1], dtype=np.int32))
-    whole = encoder.affinity(h, points, *ask, 10)
-    by_hand = encoder.affinity(
-        h, Points(start=np.asarray([2, 1, 5]), end=points.end, at=points.at), *ask, 10
+    whole, newest = encoder.affinity(h, points, *ask, (10, 1))
+    [by_hand] = encoder.affinity(
+        h, Points(start=np.asarray([2, 1, 5]), end=points.end, at=points.at), *ask, (10,)
     )  # the encoder reads three behaviours
-    np.testing.assert_array_equal(whole, by_hand)
-    assert encoder.affinity(h, points, *ask, 1)[2] != whole[2]
+    np.testing.assert_allclose(whole, by_hand, rtol=1e-6)
+    assert abs(newest[2] - whole[2]) > 0.01
     one = Points(start=np.asarray([0]), end=np.asarray([1]), at=np.asarray([9]))
-    alone = encoder.affinity(views("b"), one, ask[0][:1], ask[1][:1], 10)
-    assert encoder.affinity(h, points, *ask, 1)[2] == alone[0]
+    [alone] = encoder.affinity(views("b"), one, ask[0][:1], ask[1][:1], (10,))
+    assert newest[2] == pytest.approx(alone[0], rel=1e-6)

@@ -11,6 +11,7 @@ from recsys.days import microseconds
 from recsys.errors import ConfigError
 from recsys.features.history import MISSING, Histories, Points
 from recsys.features.windows import (
+    FEW,
     before,
     by_code,
     distinct,
@@ -53,7 +54,7 @@ def test_bad_window_is_refused_with_its_name(window: str) -> None:
 
 
 @settings(max_examples=200)
-@given(st.lists(st.lists(st.integers(0, 9)), max_size=5), st.integers(-1, 10))
+@given(st.lists(st.lists(st.integers(0, 9)), max_size=2 * FEW), st.integers(-1, 10))
 def test_first_after(times: list[list[int]], moment: int) -> None:
     h = _histories([sorted(user) for user in times])
     start, end = h.offsets[:-1], h.offsets[1:]

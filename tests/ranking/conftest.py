@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+import torch
+from torch import Tensor
 
 from recsys.features.history import F32, I32, I64, Histories, Points
 
@@ -32,12 +34,14 @@ class NewestItem:
         return np.eye(len(self.vocabulary.items), dtype=np.float32)
 
     def soft_maximum(self, users: F32) -> F32:
-        level: F32 = (users @ self.item_vectors().T).max(axis=1)
-        return level
+        return self.level(torch.from_numpy(users @ self.item_vectors().T)).numpy()
 
-    def affinity(self, h: Histories, p: Points, pair_point: I64, number: I32, newest: int) -> F32:
+    def level(self, cosine: Tensor) -> Tensor:
+        return cosine.amax(dim=1)
+
+    def affinity(self, h: Histories, p: Points, pair_point: I64, number: I32, newest: Sequence[int]) -> F32:
         """1000 x the behaviours looked at + the item's number."""
-        length = np.minimum(p.end - p.start, newest)[pair_point]
+        length = np.minimum(p.end - p.start, np.asarray(newest)[:, None])[:, pair_point]
         return np.where(number > 0, 1000 * length + number, np.nan).astype(np.float32)
 
     def encode(self, h: Histories, p: Points) -> F32:

@@ -91,7 +91,9 @@ def test_more_items_than_the_setting_are_searched_through_lists() -> None:
     nobody = Ragged(offsets=np.asarray([0, 0, 1]), values=np.asarray([0]))
     users = Circle().item_vectors()[[0, 0]]
     for index in (few, many):
-        assert index.nearest(users, 2, nobody).tolist() == [[0, 1], [1, 2]]
+        places, level = index.nearest(Circle(), users, 2, nobody)
+        assert places.tolist() == [[0, 1], [1, 2]]
+        np.testing.assert_array_equal(level, Circle().soft_maximum(users))  # of all items, not only what can be found
 
 
 def test_vectors_are_contiguous_single_precision() -> None:
