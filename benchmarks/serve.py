@@ -112,6 +112,7 @@ def ours(setup: Setup) -> None:
         by_id = [asking(port, {"user_id": user}) for user in users]
         closed_loop(by_id[: len(probe)], 2)
         latencies(setup, "http_by_id", open_loop(by_id, LOAD * capacity, setup.run.seed + 1))
+        cached(setup, probe, core)
         second = stack.enter_context(serving(setup.sets, {other}, setup.folder / "second.log"))
         os.sched_setaffinity(0, {core, other})
         shared = [Request((port, second)[n % 2], r.path, r.body) for n, r in enumerate(probe)]
@@ -119,6 +120,17 @@ def ours(setup: Setup) -> None:
         both = closed_loop(shared, 4)
         note = "two processes; their two cores also send the requests"
         figure(setup, "two_processes_ratio", len(shared) / both.wall / capacity, "x", both, len(shared), note)
+
+
+def cached(setup: Setup, known: list[Request], core: int) -> None:
+    """An open loop of requests whose answers are all kept, from a server that keeps them."""
+    keeping = [*setup.sets, "serving.cache_s=3600"]
+    with serving(keeping, {core}, setup.folder / "keeping.log") as port:
+        again = [Request(port, r.path, r.body) for r in known]
+        closed_loop(again, 2)
+        capacity = len(again) / closed_loop(again, 2).wall
+        turns = [again[n % len(again)] for n in range(setup.requests)]
+        latencies(setup, "http_cached", open_loop(turns, LOAD * capacity, setup.run.seed + 2))
 
 
 def asking(port: int, body: dict[str, object]) -> Request:

@@ -9,8 +9,6 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import mlflow
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from mlflow.data.delta_dataset_source import DeltaDatasetSource
 from mlflow.data.meta_dataset import MetaDataset
 
@@ -20,6 +18,8 @@ from recsys.registry.client import asking
 
 if TYPE_CHECKING:
     from dataclasses import Field
+
+    from matplotlib.axes import Axes
 
 STORE, FILES = "mlflow.db", "mlflow"
 
@@ -95,6 +95,8 @@ def log_epoch(log: Epoch) -> None:
 
 def log_plot(name: str, draw: Callable[[Axes], None], height: float = 4) -> None:
     """Draw into one pair of axes, `height` inches high, and keep it as `plots/NAME.png` of the active run."""
+    from matplotlib.figure import Figure  # half a second, which going back must not wait for
+
     figure = Figure(figsize=(7, height), layout="constrained")
     draw(figure.subplots())
     mlflow.log_figure(figure, f"plots/{name}.png")

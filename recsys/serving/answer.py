@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass, field
 
 from recsys.registry.bundle import Bundle
+from recsys.serving.cache import Lists
 from recsys.topn.recommend import TopN
 
 
@@ -23,6 +24,7 @@ class Answer:
     behaviours: int  # of the user that were used
     trimmed: bool = False  # fewer candidates than usual, for the latency budget
     degraded: bool = False  # the snapshot is older than the limit
+    cached: bool = False  # the list was worked out for an earlier request, serving.cache_s ago at most
     notes: list[str] = field(default_factory=list)  # a sentence for whatever was not as usual
 
     def to_json(self) -> bytes:
@@ -30,7 +32,7 @@ class Answer:
         return json.dumps(vars(self), ensure_ascii=False, allow_nan=False).encode()
 
 
-def lists(bundle: Bundle, found: TopN) -> tuple[list[str], list[float], list[str], list[str]]:
+def lists(bundle: Bundle, found: TopN) -> Lists:
     """Items, scores, sources and reasons of one user's Top-N."""
     items = [bundle.snapshot.items[row] for row in found.items.values]
-    return items, found.score.astype(float).tolist(), found.source.to_pylist(), found.reason.to_pylist()
+    return Lists(items, found.score.astype(float).tolist(), found.source.to_pylist(), found.reason.to_pylist())

@@ -24,6 +24,7 @@ class Metrics:
         )
         self.trimmed = Counter("recsys_trimmed", "Answers with fewer candidates for the latency budget", registry=own)
         self.degraded = Counter("recsys_degraded", "Answers from a snapshot beyond the age limit", registry=own)
+        self.cached = Counter("recsys_cached", "Answers whose list was worked out before", registry=own)
         self._bundle = Gauge("recsys_bundle", "1 for the bundle that answers", ["bundle", "version"], registry=own)
         self._age = Gauge("recsys_snapshot_age_seconds", "From the item snapshot until now", registry=own)
         self._fault = Gauge("recsys_alias_unreachable", "1: the alias could not be followed", registry=own)
@@ -37,6 +38,7 @@ class Metrics:
         if answer is not None:
             self.trimmed.inc(answer.trimmed)
             self.degraded.inc(answer.degraded)
+            self.cached.inc(answer.cached)
 
     def text(self, recommender: Recommender) -> bytes:
         """All of them as text. StoreError: the online store does not answer."""

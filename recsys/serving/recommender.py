@@ -22,6 +22,7 @@ from recsys.pseudonyms import key_file, pseudonymiser
 from recsys.registry.request import checked
 from recsys.serving.answer import Answer, lists
 from recsys.serving.ask import Ask, from_fields
+from recsys.serving.cache import AnswerCache
 from recsys.serving.live import Live, alias_version, fetched, live_of, load_live, unknown_items
 from recsys.serving.store import OnlineStore, unpack
 from recsys.serving.stores import is_there, open_store
@@ -48,6 +49,7 @@ class Recommender:
         self.settings = settings
         self.live, self.reload_fault = (live, "") if live else load_live(settings)
         self.store = store or (open_store(settings) if is_there(settings) else None)
+        self._cache = AnswerCache(settings.serving)
         self._pseudonym = self._pseudonyms() if self.store else str
         self._stop = threading.Event()
         self._follower = threading.Thread(target=self._follow, name="recsys-alias", daemon=True)
@@ -81,23 +83,24 @@ class Recommender:
         degraded = age > self.settings.serving.max_age_h * 3600
         full = live.full(n)
         asked = full if degraded else live.within(began - arrived, full)
-        found = live.recommend(h, at, asked, ranked=not degraded)
-        if not degraded:
-            live.pace.learn(asked.candidates, time.perf_counter() - began)
+        key = self._cache.key(h, live.version, n, asked.candidates, degraded, ask.at)
+        kept = self._cache.get(key)
+        found = kept or lists(live.bundle, live.recommend(h, at, asked, ranked=not degraded))
+        if not kept:
+            self._cache.put(key, found)
+            if not degraded:
+                live.pace.learn(asked.candidates, time.perf_counter() - began)
         limit = self.settings.serving.max_age_h if degraded else None
         notes += _said(ask, age, limit, asked.candidates, full.candidates)
-        items, scores, sources, reasons = lists(live.bundle, found)
         return Answer(
-            items=items,
-            scores=scores,
-            sources=sources,
-            reasons=reasons,
+            **found._asdict(),
             bundle=live.bundle.id,
             snapshot_age=age,
             candidates=asked.candidates,
             behaviours=len(h.time),
             trimmed=asked.candidates < full.candidates,
             degraded=degraded,
+            cached=kept is not None,
             notes=notes,
         )
 

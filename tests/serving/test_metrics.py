@@ -18,12 +18,12 @@ def values(metrics: Metrics, recommender: Recommender) -> dict[str, float]:
 def test_answers_are_counted_by_what_became_of_them(recommender: Recommender) -> None:
     metrics, answer = Metrics(), recommender.recommend([CLICK], at=SNAPSHOT_AT)
     metrics.count(200, 0.005, answer)
-    metrics.count(200, 0.2, replace(answer, trimmed=True, degraded=True))
+    metrics.count(200, 0.2, replace(answer, trimmed=True, degraded=True, cached=True))
     metrics.count(400, 0.001, None)
     told = values(metrics, recommender)
     assert told['recsys_requests_total{status="200"}'] == 2
     assert told['recsys_requests_total{status="400"}'] == 1
-    assert (told["recsys_trimmed_total"], told["recsys_degraded_total"]) == (1, 1)
+    assert [told[f"recsys_{what}_total"] for what in ("trimmed", "degraded", "cached")] == [1, 1, 1]
     assert told["recsys_answer_seconds_count"] == 3
     assert told['recsys_answer_seconds_bucket{le="0.006"}'] == 2
 
