@@ -15,9 +15,9 @@ from recsys import flow, queries
 from recsys.events import ingest
 from recsys.features import stream
 from recsys.features.definitions import profiles_table
-from recsys.item_declaration import users_of_items
 from recsys.job import Context, Job, run
 from recsys.registry.stream import following
+from recsys.settings.item import users_of_items
 from recsys.tables import BATCHES, EVENTS, REJECTED_EVENTS, tiles_table
 
 

@@ -17,11 +17,9 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from recsys.errors import ConfigError, nearest
-from recsys.item_declaration import ItemFeature
-from recsys.operations import GateSettings, Operation, SelectionSettings, Step
-from recsys.section import Section
-from recsys.serving_settings import ServingSettings
-from recsys.settings import (
+from recsys.settings.item import ItemFeature
+from recsys.settings.operations import GateSettings, Operation, SelectionSettings, Step
+from recsys.settings.root import (
     BEHAVIOURS,
     Behaviour,
     EncoderSettings,
@@ -34,6 +32,8 @@ from recsys.settings import (
     TopNSettings,
     UserFeature,
 )
+from recsys.settings.section import Section
+from recsys.settings.serving import ServingSettings
 
 __all__ = [  # jobs and tests know one module for settings
     "BEHAVIOURS",

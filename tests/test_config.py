@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from recsys.config import Settings, describe, load, parse, read_yaml
 from recsys.errors import ConfigError
-from recsys.settings import EncoderSettings
+from recsys.settings.root import EncoderSettings
 
 BASE = Path(__file__).parents[1] / "conf" / "base.yaml"
 NOTHING: dict[str, str] = {}

@@ -14,11 +14,6 @@ ROOT = Path(__file__).resolve().parent.parent
 FOUNDATIONS: tuple[str, ...] = (
     "errors",
     "days",
-    "section",
-    "serving_settings",
-    "operations",
-    "item_declaration",
-    "user_declaration",
     "settings",
     "config",
     "schema",

@@ -19,8 +19,8 @@ from recsys.events.mapping import Mapping
 from recsys.events.parse import typed
 from recsys.events.source import open_stream
 from recsys.io import Accounting, Commit, Warehouse
-from recsys.item_declaration import users_of_items
 from recsys.log import event
+from recsys.settings.item import users_of_items
 from recsys.tables import EVENTS, REJECTED_EVENTS, SKETCH_LG_K, USERS_SKETCH, tiles_table
 
 QUERY = "events"

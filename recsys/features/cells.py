@@ -12,7 +12,7 @@ from recsys.config import Settings
 from recsys.days import microseconds
 from recsys.features.feature import Feature
 from recsys.features.item_feature import DISTINCT, cell, shares_of
-from recsys.item_declaration import ENGAGED, EVENT, HOUR
+from recsys.settings.item import ENGAGED, EVENT, HOUR
 from recsys.tables import SKETCH_LG_K, USERS_SKETCH
 
 SUMS = ("events", "pieces", "revenue_minor")

@@ -17,9 +17,9 @@ from recsys.features.definitions import (
     profile_features_of,
 )
 from recsys.features.feature import VALUES, Feature
-from recsys.item_declaration import LIFELONG
+from recsys.settings.item import LIFELONG
+from recsys.settings.user import BEHAVIOUR, ITEM, LONGEST, LONGEST_LIFE, QUERY, SHORTEST, SHORTEST_LIFE, TAKES, TERM
 from recsys.tables import SKETCH_ERROR
-from recsys.user_declaration import BEHAVIOUR, ITEM, LONGEST, LONGEST_LIFE, QUERY, SHORTEST, SHORTEST_LIFE, TAKES, TERM
 
 
 def _of_users() -> str:

@@ -9,7 +9,7 @@ from recsys.config import ItemFeature, Settings
 from recsys.days import UNITS, microseconds
 from recsys.errors import ConfigError, nearest
 from recsys.features.feature import VALUES, Default, Feature, Type, count, trend_meaning
-from recsys.item_declaration import ENGAGED, EVENT, HOUR
+from recsys.settings.item import ENGAGED, EVENT, HOUR
 from recsys.tables import SKETCH_ERROR
 
 SHARE_PRIOR = (0.5, 50.0)  # behaviours of an item and of all: an item without any is likely when all have few

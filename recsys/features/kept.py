@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 from recsys.config import Settings, UserFeature
 from recsys.errors import ConfigError, nearest
 from recsys.schema import Column
-from recsys.user_declaration import QUERY
+from recsys.settings.user import QUERY
 
 MANY = {"last_k", "top_k", "counts", "means"}  # operations whose value is a list or a map
 

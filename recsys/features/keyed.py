@@ -27,7 +27,7 @@ from recsys.features.windows import (
     previous,
     spread,
 )
-from recsys.user_declaration import BEHAVIOUR, ITEM, QUERY, TERM
+from recsys.settings.user import BEHAVIOUR, ITEM, QUERY, TERM
 
 Texts = Mapping[str, pa.Array]  # text of the events, such as `query` -> [E] strings; NULL: none
 KEY_COUNT = pa.struct([pa.field("key", pa.string()), pa.field("count", pa.int64())])

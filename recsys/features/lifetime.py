@@ -15,8 +15,8 @@ from recsys.config import Settings
 from recsys.days import microseconds
 from recsys.features.definitions import profile_features_of
 from recsys.features.feature import Feature
+from recsys.settings.user import DECAYED, FIRST, LAST, LIFETIME, ORIGIN
 from recsys.tables import SKETCH_LG_K
-from recsys.user_declaration import DECAYED, FIRST, LAST, LIFETIME, ORIGIN
 
 SECOND = 1_000_000
 

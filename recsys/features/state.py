@@ -16,8 +16,8 @@ from recsys.features.definitions import profile_features_of
 from recsys.features.kept import text_column, texts_of
 from recsys.features.lifetime import aggregates, lifetime_features_of
 from recsys.features.profile import profile_features
+from recsys.settings.user import QUERY
 from recsys.tables import RECENT_FIELDS
-from recsys.user_declaration import QUERY
 
 UTC_US = pa.timestamp("us", tz="UTC")
 Batches = Iterator[pa.RecordBatch]

@@ -20,7 +20,7 @@ from recsys.features.feature import Feature, count
 from recsys.features.item_feature import ACTIVE, SHARE, shares_of
 from recsys.features.tiles import share
 from recsys.io import View, newest
-from recsys.item_declaration import EVENT
+from recsys.settings.item import EVENT
 from recsys.tables import COVERAGE, ITEM_FEATURES, Table
 
 ACTIVITY = count("item", EVENT, ACTIVE).name  # one of ITEM_FEATURES

@@ -19,7 +19,7 @@ from recsys.features.history import F64, I8, I64, Points
 from recsys.features.item_feature import ACTIVE, DISTINCT, SHARE, SHARE_PRIOR
 from recsys.features.user import ratio, trend
 from recsys.features.windows import Bool, Selection, first_after, reduce_ranges, select, spread
-from recsys.item_declaration import ENGAGED, EVENT, HOUR
+from recsys.settings.item import ENGAGED, EVENT, HOUR
 
 NOTHING = Selection(np.zeros(0, dtype=np.int64))
 

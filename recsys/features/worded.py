@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from recsys.config import UserFeature
 from recsys.features.feature import VALUES, WORDS, Default, Feature, Type, trend_meaning
+from recsys.settings.user import BEHAVIOUR, DECAYED, ITEM, LIFETIME, OF_LIFETIME, QUERY, TERM
 from recsys.tables import SKETCH_ERROR
-from recsys.user_declaration import BEHAVIOUR, DECAYED, ITEM, LIFETIME, OF_LIFETIME, QUERY, TERM
 
 Told = tuple[str, Type, Default, str]  # unit, type, default, meaning
 COUNTED = {

@@ -21,6 +21,7 @@ from recsys.io import View, Warehouse
 from recsys.log import event
 from recsys.monitor import page, simulated
 from recsys.monitor.challenge import paths_of, snapshots_folder
+from recsys.monitor.named import named_by_lists
 from recsys.monitor.oracle import ORACLE, oracle_lists, truth_folder
 from recsys.monitor.report import write_report
 from recsys.monitor.report_data import ReportData, StageLine
@@ -110,6 +111,7 @@ def gathered(
         selection=bundle.ranker.shape.selection,
         realism=simulated.compared(view, settings, bots) if bots else (),
         bots=simulated.bots_found(view, bots) if bots else None,
+        named=named_by_lists(view, shop) if shop else None,
         samples=page.samples(view, settings),
         versions=view.versions,
         flow=tuple(StageLine(name=s.does, job=f"jobs/{s.name}.py", reads=s.reads, writes=s.writes) for s in STAGES),
@@ -129,6 +131,7 @@ def summary(data: ReportData) -> dict[str, object]:
         "reasons": data.reasons,
         "metrics": {mode: table.to_pylist() for mode, table in rows.items() if table is not None},
         "bots": None if data.bots is None else asdict(data.bots),
+        "named": None if data.named is None else asdict(data.named),
         "realism": [asdict(line) | {"verdict": line.verdict} for line in data.realism],
         "selection": None if data.selection is None else data.selection.model_dump(mode="json"),
         "samples": [asdict(sample) for sample in data.samples],

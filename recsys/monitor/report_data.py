@@ -64,6 +64,15 @@ class Bots:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Named:
+    """Reasons that name a behaviour, against the simulator's truth."""
+
+    reasons: int
+    right: float  # share whose named item goes with the recommended one
+    chance: float  # the same for any of the user's newest behaviours, on average
+
+
+@dataclass(frozen=True, kw_only=True)
 class Recommended:
     """One place of a sample list."""
 
@@ -113,6 +122,7 @@ class ReportData:
     selection: Selected | None = None  # of the bundle's ranker; None: nothing was chosen
     realism: tuple[Range, ...] = ()  # only for a simulated source
     bots: Bots | None = None  # only where the truth is known
+    named: Named | None = None  # likewise
     samples: tuple[Sample, ...]
     versions: Mapping[str, int]  # table -> Delta version that was read
     flow: tuple[StageLine, ...]

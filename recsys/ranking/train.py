@@ -140,7 +140,8 @@ def train_ranker(
             for values in (ranker.inputs.apply(examples.x), heads.labels, heads.weight, examples.offset)
         )
         request = torch.from_numpy(examples.request)
-        told = examples.recent if attention else None, examples.position, examples.y
+        position = examples.position if settings.positions else None
+        told = examples.recent if attention else None, position, examples.y
         run = _Run(ranker.model, inputs, labels, weight, offset, request, *told, older, settings)
         logs = _fit(run, warm=start is not None, on_epoch=on_epoch)
     seen = look(examples.x, examples.y, examples.request)

@@ -28,6 +28,7 @@ TAKEN, ABSENT = ErrorCode.Name(RESOURCE_ALREADY_EXISTS), ErrorCode.Name(RESOURCE
 CLASH, TRIES = ErrorCode.Name(BAD_REQUEST), 5
 ENTRY, TO, GONE, DONE, TOLD = "entry", "to", "gone", "done", "told"
 PAGE = 100
+DELETED = 10  # at most by one move
 MOST_CHARACTERS = 5000  # of a registered model's tag in MLflow's tables
 # A number must not be free again while somebody may still try to enter it, who looked before it was taken.
 KEPT_MS = 24 * 3600 * 1000
@@ -67,7 +68,8 @@ def make(settings: RegistrySettings, move: Move) -> bool:
 
 def newest(settings: RegistrySettings) -> Move | None:
     """The last move that was entered. RegistryError: no answer."""
-    return max(_entered(settings), key=_number, default=None)
+    alike = {"_", "%"} & set(_prefix(settings))  # LIKE finds other names, too
+    return max(_entered(settings, PAGE if alike else 1), key=_number, default=None)
 
 
 def enter(settings: RegistrySettings, move: Move) -> bool:
@@ -128,12 +130,12 @@ def _overtaken(settings: RegistrySettings, move: Move) -> bool:
     return last is not None and last.number > move.number
 
 
-def _entered(settings: RegistrySettings) -> list[Move]:
-    """The last moves, at most PAGE."""
+def _entered(settings: RegistrySettings, most: int = PAGE, order: str = "DESC") -> list[Move]:
+    """The last moves, so many at most; ASC: the first."""
     prefix = _prefix(settings)
     with asking():
         found = mlflow.MlflowClient().search_registered_models(
-            f"name LIKE '{prefix}%'", max_results=PAGE, order_by=["name DESC"]
+            f"name LIKE '{prefix}%'", max_results=most, order_by=[f"name {order}"]
         )
     # `_` in a name stands for any character in LIKE.
     return [_read(one, prefix) for one in found if one.name.startswith(prefix)]
@@ -192,8 +194,8 @@ def _end(settings: RegistrySettings, move: Move) -> None:
     """Mark the move as done, and delete moves whose number nobody can be about to enter any more."""
     client, prefix = mlflow.MlflowClient(), _prefix(settings)
     _if_present(partial(client.set_registered_model_tag, f"{prefix}{move.number:09d}", DONE, "yes"))
-    present = _entered(settings)
-    now = max((one.entered for one in present), default=0)
-    for one in present:
+    last = newest(settings)
+    now = 0 if last is None else last.entered
+    for one in _entered(settings, DELETED, "ASC"):
         if one.number < move.number and now - one.entered > KEPT_MS:
             _if_present(partial(client.delete_registered_model, f"{prefix}{one.number:09d}"))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from recsys.config import parse
 from recsys.errors import ConfigError
 from recsys.events.fields import Catalogue, Format, Identity, Kind, Known, Number, Outlier, Text, Time
-from recsys.section import Section
+from recsys.settings.section import Section
 
 READ_BY_SPARK = ["us-ascii", "iso-8859-1", "utf-8", "utf-16", "utf-16be", "utf-16le", "utf-32"]
 # Pieces of datetime patterns, and whether a piece reads a zone.

@@ -18,8 +18,8 @@ from recsys.events.identify import RowTally
 from recsys.events.ingest import QUERY, balanced, ingest_stream
 from recsys.events.mapping import Mapping
 from recsys.io import Accounting, Commit, View, Warehouse
-from recsys.item_declaration import users_of_items
 from recsys.pseudonyms import pseudonym
+from recsys.settings.item import users_of_items
 from recsys.tables import BATCHES, EVENTS, ITEM_TILES, REJECTED_EVENTS, tiles_table
 
 KEY = "k" * 32

@@ -11,8 +11,8 @@ import pytest
 
 from recsys.config import FeatureSettings, Settings
 from recsys.features.lifetime import lifetime_features_of
+from recsys.settings.user import FIRST, LAST, ORIGIN, SHORTEST_LIFE
 from recsys.tables import EVENTS
-from recsys.user_declaration import FIRST, LAST, ORIGIN, SHORTEST_LIFE
 from tests.features import oracle
 from tests.features.declared import lifetime_values, name_of
 from tests.features.logs import AT, EVERY_KIND, FADING, KEYED, LIFETIME

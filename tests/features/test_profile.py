@@ -8,7 +8,7 @@ import pyarrow as pa
 from recsys.config import FeatureSettings
 from recsys.features.definitions import names, profile_features_of
 from recsys.features.profile import flat, keyed_of, profile_features
-from recsys.user_declaration import LIFETIME as BEGINS
+from recsys.settings.user import LIFETIME as BEGINS
 from tests.features import oracle
 from tests.features.logs import AT, EVERY_KIND, KEYED, LIFETIME
 from tests.features.oracle import NAMES, Event, S

@@ -8,7 +8,7 @@ import pytest
 
 from recsys.config import Settings, parse
 from recsys.errors import ConfigError
-from recsys.item_declaration import LIFELONG, NEAREST, ItemFeature, users_of_items
+from recsys.settings.item import LIFELONG, NEAREST, ItemFeature, users_of_items
 
 
 def declared(**feature: Any) -> Settings:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from recsys.section import Section
-from recsys.settings import Settings
+from recsys.settings.root import Settings
+from recsys.settings.section import Section
 
 
 def test_settings_are_frozen() -> None:

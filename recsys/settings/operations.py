@@ -7,7 +7,7 @@ from typing import Literal, get_args
 from pydantic import Field, FiniteFloat, model_validator
 
 from recsys.errors import nearest
-from recsys.section import Section
+from recsys.settings.section import Section
 
 StepName = Literal["impute", "log", "standardise", "min_max", "l2_normalise", "bucketise", "one_hot", "hash"]
 Method = Literal["correlation", "mutual_information", "chi2", "importance"]

@@ -6,11 +6,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from recsys.item_declaration import ItemFeature
-from recsys.operations import GateSettings, Operation, SelectionSettings
-from recsys.section import Section
-from recsys.serving_settings import ServingSettings
-from recsys.user_declaration import UserFeature as UserFeature
+from recsys.settings.item import ItemFeature
+from recsys.settings.operations import GateSettings, Operation, SelectionSettings
+from recsys.settings.section import Section
+from recsys.settings.serving import ServingSettings
+from recsys.settings.user import UserFeature as UserFeature
 
 
 class Behaviour(Section):

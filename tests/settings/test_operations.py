@@ -4,7 +4,7 @@ import pytest
 
 from recsys.config import RankerSettings, Step, load, parse
 from recsys.errors import ConfigError
-from recsys.operations import ONE_HOT
+from recsys.settings.operations import ONE_HOT
 
 SHORT = {
     "operations": [

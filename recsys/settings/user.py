@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from recsys.days import microseconds
 from recsys.errors import ConfigError
-from recsys.section import Section
+from recsys.settings.section import Section
 
 SHORTEST, LONGEST = "1m", "90d"
 # A decayed sum over a lifetime adds up 2^((t - ORIGIN) / half-life), as a double. Within FIRST and LAST, 40 years from

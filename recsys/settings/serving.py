@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from recsys.section import Section
+from recsys.settings.section import Section
 
 
 class ServingSettings(Section):

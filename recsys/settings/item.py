@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from recsys.days import microseconds
 from recsys.errors import ConfigError
-from recsys.section import Section
+from recsys.settings.section import Section
 
 ENGAGED, EVENT = "engaged", "event"  # all engaged behaviours; all events, impressions included
 NEEDS = {  # key -> the operation that needs it and no other takes it

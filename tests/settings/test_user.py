@@ -9,7 +9,7 @@ import pytest
 
 from recsys.config import Settings, UserFeature, parse
 from recsys.errors import ConfigError
-from recsys.user_declaration import TAKES
+from recsys.settings.user import TAKES
 
 
 def test_every_operation_says_what_it_takes() -> None:

@@ -1,0 +1,1 @@
+"""Every setting: its type, default, bounds and meaning, and what users declare. `recsys.config` reads them."""
