@@ -68,8 +68,8 @@ def make(settings: RegistrySettings, move: Move) -> bool:
 
 def newest(settings: RegistrySettings) -> Move | None:
     """The last move that was entered. RegistryError: no answer."""
-    alike = {"_", "%"} & set(_prefix(settings))  # LIKE finds other names, too
-    return max(_entered(settings, PAGE if alike else 1), key=_number, default=None)
+    # LIKE may find another's name first.
+    return max(_entered(settings, 1) or _entered(settings), key=_number, default=None)
 
 
 def enter(settings: RegistrySettings, move: Move) -> bool:

@@ -125,6 +125,16 @@ def test_an_alias_that_was_moved_by_hand_stays_where_it_is(store: Settings) -> N
     assert str(present and present.version) == "1"
 
 
+def test_moves_of_a_model_with_a_similar_name_are_no_moves(store: Settings) -> None:
+    names = store.registry.model_copy(update={"model": "a_b"})  # in LIKE, `_` is any character
+    assert newest(names) is None
+    assert enter(names, Move(number=1))
+    assert enter(names.model_copy(update={"model": "axb"}), Move(number=9))  # comes before it in the search's order
+    found = newest(names)
+    assert found is not None
+    assert found.number == 1
+
+
 def test_moves_of_the_last_day_are_kept_and_always_the_last(store: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     assert [one.number for one in moves._entered(store.registry)] == [3, 2, 1]
     monkeypatch.setattr(moves, "KEPT_MS", -1)
