@@ -32,6 +32,7 @@ from recsys.errors import NoDataError
 from recsys.features.definitions import feature_names
 from recsys.io import Warehouse
 from recsys.ranking.job import as_examples, example_rows, write_examples
+from recsys.ranking.replay import drawn
 from recsys.ranking.train import Examples, train_ranker
 from recsys.ranking.trained import TrainedRanker
 from recsys.ranking.validation import area_under_curve
@@ -150,12 +151,8 @@ def learn(days: Days, arms: dict[str, Arm], day: int) -> None:
 
 def replayed(days: Days, rows: pa.Table, day: int) -> pa.Table:
     """The day's rows behind those of REPLAYED times as many requests of the days before."""
-    before = days.read(max(day - FIRST, 0), day)
-    known, new = (pc.unique(table["request_id"]) for table in (before, rows))
-    rng = np.random.default_rng([days.settings.seed, day])
-    drawn = rng.permutation(len(known))[: int(REPLAYED * len(new))]
-    kept = before.filter(pc.is_in(before["request_id"], value_set=known.take(pa.array(drawn))))
-    return pa.concat_tables([kept, rows])
+    before, features = days.read(max(day - FIRST, 0), day), len(feature_names(days.settings.features))
+    return pa.concat_tables([drawn(before, rows, REPLAYED, features, days.settings.seed), rows])
 
 
 def by_hour(days: Days, start: TrainedRanker, count: int) -> list[float]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import mlflow
 import pandas as pd
+import pyarrow as pa
 import torch
 from pyspark.sql import functions as F
 
@@ -27,7 +28,14 @@ from recsys.monitor.selection import log_selection
 from recsys.paths import local_folder
 from recsys.ranking.gate import broken
 from recsys.ranking.held import head_figures, place_figures
-from recsys.ranking.job import as_examples, example_rows, pinned_of, steps_again, write_examples
+from recsys.ranking.job import (
+    as_examples,
+    example_rows,
+    pinned_of,
+    replayed_rows,
+    steps_again,
+    write_examples,
+)
 from recsys.ranking.pinned import Pinned
 from recsys.ranking.select import train_selected
 from recsys.ranking.start import check_start
@@ -70,21 +78,23 @@ def train_and_challenge(
     first, last = steps[0].since, steps[-1].until
     versions = write_examples(warehouse, settings, steps, pinned)
     rows = example_rows(warehouse.view(), first, last, attended=settings.ranker.attention > 0)
-    found = as_examples(rows, settings.ranker.tasks, settings.behaviours)
+    older = rows.slice(0, 0) if start is None else replayed_rows(warehouse.view(), rows, first, settings)
+    found, learned = (
+        as_examples(table, settings.ranker.tasks, settings.behaviours)
+        for table in (rows, pa.concat_tables([older, rows]))
+    )
     made = pinned_of(warehouse, settings, steps, versions, rows)
-    if pinned:
-        pinned.agree(made)
-    else:
-        made.save(local_folder(settings.artifacts) / "examples" / f"{day}.json")
+    _keep_pinned(made, pinned, settings, day)
     params = {**settings.ranker.model_dump(), "seed": settings.seed, "warm": start is not None, "day": day}
     params |= {"labels_from": first, "labels_to": last, "examples": len(found.y), "examples_sha256": made.sha256}
+    params |= {"replayed_examples": older.num_rows}
     torch.set_num_threads(settings.threads)
     with tracking.run(settings, MODEL, day.isoformat(), params, versions):
         mlflow.log_dict(made.model_dump(mode="json"), "examples.json")
         if why := _unsound(found, start, settings):
             decision = Decision(outcome=alias.REFUSED, version="", bundle="", previous=None, reason=why)
         else:
-            ranker = _train(found, settings, names, start)
+            ranker = _train(found, learned, settings, names, start)
             view = warehouse.view()
             test, serve = _snapshots(view, settings, day)
             folder = local_folder(settings.artifacts) / "bundles" / f"{day}-{uuid.uuid4().hex[:8]}"
@@ -98,6 +108,14 @@ def train_and_challenge(
     return decision
 
 
+def _keep_pinned(made: Pinned, pinned: Pinned | None, settings: Settings, day: date) -> None:
+    """In a file of the day; what was made again must be what it was."""
+    if pinned:
+        pinned.agree(made)
+    else:
+        made.save(local_folder(settings.artifacts) / "examples" / f"{day}.json")
+
+
 def _unsound(found: Examples, start: TrainedRanker | None, settings: Settings) -> str:
     """Only an increment is held against what was before: a full training is what a changed world calls for."""
     if start is None:
@@ -105,17 +123,19 @@ def _unsound(found: Examples, start: TrainedRanker | None, settings: Settings) -
     return broken(start.shape.seen, start.names, found.x, found.y, found.request, settings.ranker.gate)
 
 
-def _train(found: Examples, settings: Settings, names: tuple[str, ...], start: TrainedRanker | None) -> TrainedRanker:
-    """The ranker; its curves, choice of features, explanations and counts in the active run."""
-    event(log, "training the ranker", examples=len(found.y), positives=int(found.y.sum()), warm=start is not None)
-    ranker, logs = train_selected(found, settings.ranker, settings.seed, names, start, _say)
+def _train(
+    found: Examples, learned: Examples, settings: Settings, names: tuple[str, ...], start: TrainedRanker | None
+) -> TrainedRanker:
+    """The ranker of what is `learned`; its curves, choice of features, and what `found`, the new ones, say of it."""
+    event(log, "training the ranker", examples=len(learned.y), positives=int(learned.y.sum()), warm=start is not None)
+    ranker, logs = train_selected(learned, settings.ranker, settings.seed, names, start, _say)
     tracking.log_curves(logs, ["loss", "validation_logloss", "validation_auc"])
     if start is None and ranker.shape.selection is not None:
         log_selection(ranker.shape.selection)
     log_explained(ranker, found, settings)
     figures = head_figures(ranker, found, settings.ranker) | place_figures(ranker)
     mlflow.log_metrics({name: value for name, value in figures.items() if value == value})
-    mlflow.log_metrics({"best_epoch": best_epoch(logs), "trained_examples": len(found.y)})
+    mlflow.log_metrics({"best_epoch": best_epoch(logs), "trained_examples": len(learned.y)})
     return ranker
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from functools import reduce
 from pathlib import Path
 from urllib.parse import unquote, urlparse
@@ -20,12 +20,14 @@ from recsys.days import days_of
 from recsys.encoder.job import Step
 from recsys.errors import NoDataError
 from recsys.features.backfill import backfill
+from recsys.features.definitions import feature_names
 from recsys.features.stored import stored_item_features
 from recsys.features.windows import Bool
 from recsys.io import View, Warehouse
 from recsys.past import view_of
 from recsys.ranking.pinned import Pinned, PinnedStep, fingerprint, folder_hash, rests_on
 from recsys.ranking.recent import COLUMNS, Recent
+from recsys.ranking.replay import drawn
 from recsys.ranking.spark import build_examples, request_share
 from recsys.ranking.train import Examples
 from recsys.tables import COVERAGE, EVENTS, EXAMPLES, ITEM_FEATURES, ITEMS
@@ -125,6 +127,21 @@ def example_rows(view: View, first: datetime, last: datetime, *, attended: bool 
         raise NoDataError(f"table 'examples' has no row in [{first}, {last}). Stream events of that time first.")
     order: list[tuple[str, str]] = [(name, "ascending") for name in ("at", "request_id", "item_id")]
     return table.sort_by(order)
+
+
+def replayed_rows(view: View, new: pa.Table, first: datetime, settings: Settings) -> pa.Table:
+    """What an increment on `new`, rows of `example_rows` from `first` on, learns once more: see replay.drawn.
+
+    From the `ranker.days` days before `first`; no rows where none are stored, or `ranker.replay` is 0.
+    """
+    if not settings.ranker.replay:
+        return new.slice(0, 0)
+    attended, since = settings.ranker.attention > 0, first - timedelta(days=settings.ranker.days)
+    try:
+        older = example_rows(view, since, first, attended=attended)
+    except NoDataError:
+        return new.slice(0, 0)
+    return drawn(older, new, settings.ranker.replay, len(feature_names(settings.features)), settings.seed)
 
 
 def as_examples(table: pa.Table, tasks: Collection[str] = (), behaviours: Collection[str] = ()) -> Examples:

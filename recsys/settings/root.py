@@ -125,6 +125,7 @@ class RankerSettings(Section):
     epochs: int = Field(20, ge=1, description="epochs at most; validation stops earlier")
     patience: int = Field(3, ge=1, description="epochs without a better validation before stopping")
     increment_epochs: int = Field(2, ge=1, description="epochs at most of an incremental run")
+    replay: float = Field(0.5, ge=0, description="older requests mixed into an increment, as a share of its new ones")
     seen: bool = Field(False, description="label items that the user engaged with before; Top-N never recommends these")
     pool: int = Field(1000, ge=1, description="items of an hour, the most engaged ones, that negatives are drawn from")
     popularity: float = Field(0.5, ge=0, le=1, description="power of an item's events in that draw; 0: all items alike")

@@ -210,10 +210,10 @@ def test_the_second_night_goes_on_from_the_champion(
     assert grown.vocabulary.items[: len(known)] == known
     day = datetime(2025, 3, 7, tzinfo=timezone.utc)
     assert seen < labels_from(grown) <= day
-    assert ranker.data.params["labels_from"] == str(seen)
-    assert ranker.data.params["labels_to"] == str(day)
+    assert (ranker.data.params["labels_from"], ranker.data.params["labels_to"]) == (str(seen), str(day))
     new = view(spark, nights).read(EXAMPLES).where(f"at >= TIMESTAMP '{seen:%Y-%m-%d %H:%M:%S.%f} UTC'")
     assert new.count() == int(ranker.data.params["examples"])
+    assert int(ranker.data.params["replayed_examples"]) > 0
 
 
 def test_the_alias_moves_or_the_refusal_says_why(nights: Nights, first: Done, second: Done) -> None:
