@@ -6,7 +6,6 @@ import os
 import platform
 import re
 import threading
-import time
 from pathlib import Path
 
 SAMPLE_S = 1.0
@@ -22,16 +21,24 @@ def described_machine(proc: Path = Path("/proc")) -> str:
 
 
 class PeakMemory:
-    """Largest memory of this process and all below it (Spark's JVM, its Python workers), sampled each second."""
+    """Largest memory of this process and all below it (Spark's JVM, its Python workers), sampled within `with`."""
 
     def __init__(self, every_s: float = SAMPLE_S) -> None:
         self.peak_mb = memory_mb(os.getpid())
         self._every = every_s
-        threading.Thread(target=self._watch, daemon=True).start()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> PeakMemory:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
 
     def _watch(self) -> None:
-        while True:
-            time.sleep(self._every)
+        while not self._ended.wait(self._every):
             self.peak_mb = max(self.peak_mb, memory_mb(os.getpid()))
 
 

@@ -65,10 +65,12 @@ def once(work: Callable[[], object], clock: Callable[[], float] = time.perf_coun
 class Run:
     """A benchmark in progress: prints each figure at once and writes all of them when the run has ended well."""
 
-    def __init__(self, name: str, *, seed: int, threads: int, record: bool, root: Path | None = None) -> None:
+    def __init__(
+        self, name: str, memory: PeakMemory, *, seed: int, threads: int, record: bool, root: Path | None = None
+    ) -> None:
         self.name, self.seed, self.threads, self.record, self.root = name, seed, threads, record, root or ROOT
         self.commit = clean_commit(self.root) if record else ""
-        self.memory = PeakMemory()
+        self.memory = memory
         self.figures: list[Figure] = []
 
     def add(self, figure: Figure) -> None:
@@ -192,9 +194,10 @@ def main(
     arguments(parser)
     asked = parser.parse_args(argv)
     try:
-        run = Run(name, seed=asked.seed, threads=threads, record=not (asked.no_record or asked.quick))
-        measure(run, asked)
-        path = run.write()
+        with PeakMemory() as memory:
+            run = Run(name, memory, seed=asked.seed, threads=threads, record=not (asked.no_record or asked.quick))
+            measure(run, asked)
+            path = run.write()
     except AbsentError as error:
         print(f"{name}: skipped: {error}", file=sys.stderr)
         return 0

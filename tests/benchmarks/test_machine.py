@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -51,16 +52,18 @@ def test_the_machine_in_words(tmp_path: Path) -> None:
 @pytest.mark.skipif(not Path("/proc/self/smaps_rollup").is_file(), reason="needs Linux's smaps_rollup")
 def test_a_grandchild_is_in_the_peak() -> None:
     code = PARENT.format(code=HOLD.format(size=80_000_000))
-    memory = PeakMemory(every_s=0.05)
-    before = memory_mb(os.getpid())
-    with subprocess.Popen(
-        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as child:
+    before, threads = memory_mb(os.getpid()), threading.active_count()
+    command = [sys.executable, "-c", code]
+    with (
+        PeakMemory(every_s=0.05) as memory,
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child,
+    ):
         if child.stdout and child.stdin:
             child.stdout.readline()
             now = memory_mb(os.getpid())
             time.sleep(0.5)
             child.stdin.close()
+    assert threading.active_count() == threads
     assert now - before > 75
     assert memory.peak_mb > before + 75
     assert memory_mb(os.getpid()) < now - 75

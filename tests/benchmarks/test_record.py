@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import _record
+from benchmarks._machine import PeakMemory
 from benchmarks._record import AbsentError, Figure, Run, Timing, clean_commit, main, number, once, sentence, shared
 from recsys.errors import ConfigError, NoDataError
 
@@ -49,7 +50,7 @@ def written(tree: Path) -> list[dict[str, object]]:
 
 
 def run(tree: Path, record: bool = True) -> Run:
-    return Run("x", seed=7, threads=2, record=record, root=tree)
+    return Run("x", PeakMemory(), seed=7, threads=2, record=record, root=tree)
 
 
 def test_a_clean_tree_has_a_commit(tree: Path) -> None:
