@@ -42,12 +42,12 @@ demo: install  ## the main job end to end on an embedded shop; SOURCE=name DATA=
 clean-demo:  ## remove what the demo made: tables, models, registry
 	rm -rf demo
 
-test: lint type  ## everything that this machine can run
-	@# The cluster's part mostly waits for processes to start, so it goes beside the others.
-	@said=$$(mktemp); $(PY) -m pytest -m cluster $(PYTEST_ARGS) > $$said 2>&1 & cluster=$$!; failed=0; \
+test: lint  ## everything that this machine can run
+	@# mypy has one core's work, and the cluster's part mostly waits for processes to start: they go beside the others.
+	@said=$$(mktemp); { $(PY) -m mypy && $(PY) -m pytest -m cluster $(PYTEST_ARGS); } > $$said 2>&1 & beside=$$!; failed=0; \
 	for part in 'not spark and not cluster' 'spark and not cluster'; do \
 		$(PY) -m pytest -m "$$part" $(SHARED) $(PYTEST_ARGS) || failed=$$?; done; \
-	wait $$cluster || failed=$$?; echo "the cluster's part:"; cat $$said; rm $$said; exit $$failed
+	wait $$beside || failed=$$?; echo "types, and the cluster's part:"; cat $$said; rm $$said; exit $$failed
 
 lint: install  ## ruff: rules and format
 	$(PY) -m ruff check .

@@ -8,6 +8,11 @@ from urllib.parse import unquote, urlparse
 from recsys.errors import ConfigError
 
 
+def is_local(uri: str) -> bool:
+    """Whether a path or URI names a place in this machine's file systems."""
+    return urlparse(uri).scheme in {"", "file"}
+
+
 def local_folder(uri: str) -> Path:
     """The absolute folder that a path or a file: URI names. ConfigError: another URI.
 

@@ -1,6 +1,7 @@
 """The Spark session of every job. What spark-submit, its `--conf` or spark-defaults.conf set is never overridden.
 
-Precedence, strongest first: spark-submit and spark-defaults.conf > `settings.spark` > LOCAL (local masters) > REQUIRED.
+Precedence, strongest first: spark-submit and spark-defaults.conf > `settings.spark` > LOCAL_FILES (where all files are
+local) > LOCAL (local masters) > REQUIRED.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pyspark.sql import SparkSession
 from recsys import java
 from recsys.config import Settings
 from recsys.errors import ConfigError
+from recsys.paths import is_local
 
 PACKAGE = Path(__file__).resolve().parent
 PACKAGES = ("io.delta:delta-spark_4.2_2.13:4.4.0", "io.delta:delta-storage:4.4.0")
@@ -62,6 +64,12 @@ LOCAL: Mapping[str, str] = {
     # a thread that overflows, and the query dies without its error.
     "spark.driver.extraJavaOptions": f"-Xss8m -Dlog4j2.configurationFile={(PACKAGE / 'log4j2.properties').as_uri()}",
 }
+# Where warehouse and checkpoints are local files. Spark's default starts a process, `readlink`, for each side of each
+# rename: half of a small batch's time. Elsewhere the default stays: HDFS renames over a file only through it.
+LOCAL_FILES: Mapping[str, str] = {
+    "spark.sql.streaming.checkpointFileManagerClass": "org.apache.spark.sql.execution.streaming.checkpointing."
+    "FileSystemBasedCheckpointFileManager",
+}
 UTC = {"UTC", "Etc/UTC", "Z", "GMT", "+00:00"}
 
 
@@ -90,8 +98,9 @@ def session_conf(settings: Settings, submitted: Mapping[str, str], name: str) ->
     """What this session adds to `submitted`, the Spark settings that came from outside."""
     master = submitted.get("spark.master", settings.spark.get("spark.master", "local[*]"))
     local = LOCAL if master.startswith("local") else {}
+    files = LOCAL_FILES if all(map(is_local, (settings.warehouse, settings.checkpoints))) else {}
     own = {"spark.app.name": name, "spark.sql.warehouse.dir": f"{settings.warehouse.rstrip('/')}/_spark"}
-    wanted = {**REQUIRED, **local, **own, "spark.master": master, **settings.spark}
+    wanted = {**REQUIRED, **local, **files, **own, "spark.master": master, **settings.spark}
     return {key: value for key, value in wanted.items() if key not in submitted}
 
 

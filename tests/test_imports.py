@@ -21,6 +21,7 @@ FOUNDATIONS: tuple[str, ...] = (
     "tables",
     "log",
     "java",
+    "paths",
     "session",
     "pins",
     "commit",
@@ -30,7 +31,7 @@ FOUNDATIONS: tuple[str, ...] = (
     "arrivals",
     "pseudonyms",
 )
-FOUNDATIONS += ("paths", "archive", "checkpoints", "queries", "flow")
+FOUNDATIONS += ("archive", "checkpoints", "queries", "flow")
 TENSOR = ("features", "content", "encoder", "candidates", "ranking", "topn", "registry", "serving")
 ORDER = (*FOUNDATIONS, "events", "simulate", *TENSOR, "monitor", "job", "nightly", "demo")
 SPARK_MODULES = {

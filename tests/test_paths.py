@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from recsys.errors import ConfigError
-from recsys.paths import local_folder
+from recsys.paths import is_local, local_folder
 
 
 def test_a_path_is_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -19,6 +19,16 @@ def test_a_file_uri_names_its_folder(tmp_path: Path, name: str) -> None:
     folder = tmp_path.resolve() / name
     assert local_folder(folder.as_uri()) == folder
     assert local_folder(f"file:{tmp_path.resolve()}/x") == tmp_path.resolve() / "x"  # as Hadoop writes it
+
+
+@pytest.mark.parametrize("place", ["a/b", "/a/b", "file:/a", "file:///a%20b"])
+def test_paths_and_file_uris_are_local(place: str) -> None:
+    assert is_local(place)
+
+
+@pytest.mark.parametrize("uri", ["s3a://bucket/a", "hdfs://namenode:8020/a", "dbfs:/a"])
+def test_other_uris_are_not(uri: str) -> None:
+    assert not is_local(uri)
 
 
 @pytest.mark.parametrize("uri", ["s3://bucket/models", "hdfs://namenode:8020/models", "abfss://a@b/c"])

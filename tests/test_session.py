@@ -10,7 +10,16 @@ import pytest
 
 from recsys import java
 from recsys.config import Settings
-from recsys.session import EXTENSION, PACKAGES, REQUIRED, jars_conf, parse_properties, parse_submit_args, session_conf
+from recsys.session import (
+    EXTENSION,
+    LOCAL_FILES,
+    PACKAGES,
+    REQUIRED,
+    jars_conf,
+    parse_properties,
+    parse_submit_args,
+    session_conf,
+)
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -36,6 +45,22 @@ def test_local_defaults_are_for_local_masters_only() -> None:
     assert REQUIRED.items() <= cluster.items()
     assert session_conf(Settings(), {}, "x")[PARTITIONS] == "4"
     assert "spark.master" not in session_conf(Settings(), {"spark.master": "yarn"}, "x")
+
+
+@pytest.mark.parametrize(
+    ("warehouse", "checkpoints", "local"),
+    [
+        ("w", "/c", True),
+        ("file:///w", "file:/c", True),
+        ("s3a://b/w", "/c", False),
+        ("/w", "hdfs://n/c", False),
+    ],
+)
+def test_renames_need_no_process_where_all_files_are_local(warehouse: str, checkpoints: str, local: bool) -> None:
+    conf = session_conf(Settings(warehouse=warehouse, checkpoints=checkpoints), {}, "x")
+    assert (LOCAL_FILES.items() <= conf.items()) == local
+    name = next(iter(LOCAL_FILES))
+    assert name not in session_conf(Settings(), {name: "own"}, "x")
 
 
 def test_jars_come_from_the_cache_once_it_is_filled(tmp_path: Path) -> None:
