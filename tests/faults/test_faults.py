@@ -15,7 +15,6 @@ from tests.faults.act import Act
 from tests.faults.check import Round, faults_of
 from tests.faults.world import World
 
-pytestmark = pytest.mark.timeout(900)  # processes that start MLflow, while others want the cores, too
 ROOT = Path(__file__).resolve().parents[2]
 FEW = ("kill committing", "race", "race with rollback", "down marked")
 
