@@ -8,9 +8,9 @@ from urllib.parse import unquote, urlparse
 from recsys.errors import ConfigError
 
 
-def is_local(uri: str) -> bool:
-    """Whether a path or URI names a place in this machine's file systems."""
-    return urlparse(uri).scheme in {"", "file"}
+def is_local(uri: str, default: str) -> bool:
+    """Whether a URI, or a path on the file system of scheme `default`, names local files."""
+    return (urlparse(uri).scheme or default) == "file"
 
 
 def local_folder(uri: str) -> Path:

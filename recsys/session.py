@@ -1,7 +1,6 @@
 """The Spark session of every job. What spark-submit, its `--conf` or spark-defaults.conf set is never overridden.
 
-Precedence, strongest first: spark-submit and spark-defaults.conf > `settings.spark` > LOCAL_FILES (where all files are
-local) > LOCAL (local masters) > REQUIRED.
+Precedence, strongest first: spark-submit and spark-defaults.conf > `settings.spark` > LOCAL (local masters) > REQUIRED.
 """
 
 from __future__ import annotations
@@ -66,10 +65,8 @@ LOCAL: Mapping[str, str] = {
 }
 # Where warehouse and checkpoints are local files. Spark's default starts a process, `readlink`, for each side of each
 # rename: half of a small batch's time. Elsewhere the default stays: HDFS renames over a file only through it.
-LOCAL_FILES: Mapping[str, str] = {
-    "spark.sql.streaming.checkpointFileManagerClass": "org.apache.spark.sql.execution.streaming.checkpointing."
-    "FileSystemBasedCheckpointFileManager",
-}
+RENAMES = "spark.sql.streaming.checkpointFileManagerClass"
+LOCAL_RENAMES = "org.apache.spark.sql.execution.streaming.checkpointing.FileSystemBasedCheckpointFileManager"
 UTC = {"UTC", "Etc/UTC", "Z", "GMT", "+00:00"}
 
 
@@ -91,6 +88,8 @@ def open_session(settings: Settings, name: str) -> SparkSession:
     spark = SparkSession.builder.config(conf=_conf(conf)).getOrCreate()
     atexit.register(spark.stop)
     _check(spark)
+    if spark.conf.get(RENAMES, None) is None and on_local_files(spark, settings):
+        spark.conf.set(RENAMES, LOCAL_RENAMES)
     return spark
 
 
@@ -98,9 +97,8 @@ def session_conf(settings: Settings, submitted: Mapping[str, str], name: str) ->
     """What this session adds to `submitted`, the Spark settings that came from outside."""
     master = submitted.get("spark.master", settings.spark.get("spark.master", "local[*]"))
     local = LOCAL if master.startswith("local") else {}
-    files = LOCAL_FILES if all(map(is_local, (settings.warehouse, settings.checkpoints))) else {}
     own = {"spark.app.name": name, "spark.sql.warehouse.dir": f"{settings.warehouse.rstrip('/')}/_spark"}
-    wanted = {**REQUIRED, **local, **files, **own, "spark.master": master, **settings.spark}
+    wanted = {**REQUIRED, **local, **own, "spark.master": master, **settings.spark}
     return {key: value for key, value in wanted.items() if key not in submitted}
 
 
@@ -150,6 +148,14 @@ def _submitted() -> dict[str, str]:
 
 def _conf(values: Mapping[str, str]) -> SparkConf:
     return SparkConf().setAll(list(values.items()))
+
+
+def on_local_files(spark: SparkSession, settings: Settings) -> bool:
+    """Whether tables and checkpoints are local files; a path without a scheme lies on Hadoop's default file system."""
+    hadoop = spark.sparkContext._jsc.hadoopConfiguration()
+    jvm = spark.sparkContext._jvm
+    default = str(jvm.org.apache.hadoop.fs.FileSystem.getDefaultUri(hadoop).getScheme()) if jvm else ""
+    return all(is_local(place, default) for place in (settings.warehouse, settings.checkpoints))
 
 
 def _check(spark: SparkSession) -> None:

@@ -21,14 +21,11 @@ def test_a_file_uri_names_its_folder(tmp_path: Path, name: str) -> None:
     assert local_folder(f"file:{tmp_path.resolve()}/x") == tmp_path.resolve() / "x"  # as Hadoop writes it
 
 
-@pytest.mark.parametrize("place", ["a/b", "/a/b", "file:/a", "file:///a%20b"])
-def test_paths_and_file_uris_are_local(place: str) -> None:
-    assert is_local(place)
-
-
-@pytest.mark.parametrize("uri", ["s3a://bucket/a", "hdfs://namenode:8020/a", "dbfs:/a"])
-def test_other_uris_are_not(uri: str) -> None:
-    assert not is_local(uri)
+@pytest.mark.parametrize("default", ["file", "hdfs"])
+def test_a_uri_says_whether_it_is_local_and_a_path_lies_on_the_default(default: str) -> None:
+    assert all(is_local(uri, default) for uri in ("file:/a", "file:///a%20b"))
+    assert not any(is_local(uri, default) for uri in ("s3a://bucket/a", "hdfs://namenode:8020/a", "dbfs:/a"))
+    assert [is_local(path, default) for path in ("a/b", "/a/b")] == [default == "file"] * 2
 
 
 @pytest.mark.parametrize("uri", ["s3://bucket/models", "hdfs://namenode:8020/models", "abfss://a@b/c"])

@@ -10,16 +10,7 @@ import pytest
 
 from recsys import java
 from recsys.config import Settings
-from recsys.session import (
-    EXTENSION,
-    LOCAL_FILES,
-    PACKAGES,
-    REQUIRED,
-    jars_conf,
-    parse_properties,
-    parse_submit_args,
-    session_conf,
-)
+from recsys.session import EXTENSION, PACKAGES, REQUIRED, jars_conf, parse_properties, parse_submit_args, session_conf
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -45,22 +36,6 @@ def test_local_defaults_are_for_local_masters_only() -> None:
     assert REQUIRED.items() <= cluster.items()
     assert session_conf(Settings(), {}, "x")[PARTITIONS] == "4"
     assert "spark.master" not in session_conf(Settings(), {"spark.master": "yarn"}, "x")
-
-
-@pytest.mark.parametrize(
-    ("warehouse", "checkpoints", "local"),
-    [
-        ("w", "/c", True),
-        ("file:///w", "file:/c", True),
-        ("s3a://b/w", "/c", False),
-        ("/w", "hdfs://n/c", False),
-    ],
-)
-def test_renames_need_no_process_where_all_files_are_local(warehouse: str, checkpoints: str, local: bool) -> None:
-    conf = session_conf(Settings(warehouse=warehouse, checkpoints=checkpoints), {}, "x")
-    assert (LOCAL_FILES.items() <= conf.items()) == local
-    name = next(iter(LOCAL_FILES))
-    assert name not in session_conf(Settings(), {name: "own"}, "x")
 
 
 def test_jars_come_from_the_cache_once_it_is_filled(tmp_path: Path) -> None:
@@ -146,6 +121,21 @@ def test_the_running_session_is_shared_and_writes_delta(spark: SparkSession, tmp
     spark.range(10).write.format("delta").save(path)
     spark.sql(f"DELETE FROM delta.`{path}` WHERE id < 4")  # needs Delta's SQL extension and catalog
     assert spark.read.format("delta").load(path).count() == 6
+
+
+def test_local_files_are_renamed_without_a_process_and_hdfs_as_spark_does(spark: SparkSession) -> None:
+    from recsys.session import LOCAL_RENAMES, RENAMES, on_local_files
+
+    paths, here = Settings(warehouse="w", checkpoints="c"), Settings(warehouse="file:/w", checkpoints="file:/c")
+    assert spark.conf.get(RENAMES) == LOCAL_RENAMES
+    hadoop = spark.sparkContext._jsc.hadoopConfiguration()
+    before = hadoop.get("fs.defaultFS")
+    assert on_local_files(spark, paths)
+    try:
+        hadoop.set("fs.defaultFS", "hdfs://namenode:8020")
+        assert [on_local_files(spark, one) for one in (paths, here)] == [False, True]
+    finally:
+        hadoop.set("fs.defaultFS", before)
 
 
 def test_python_workers_are_this_environment(spark: SparkSession) -> None:

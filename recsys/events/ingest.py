@@ -73,6 +73,7 @@ class Ingest:
         if rejected:
             written[REJECTED_EVENTS] = rows.where(~good)
         versions = self.warehouse.write_all(written, commit)
+        # Rows of one batch.
         accepted = fresh.count() if self._has_earlier(started) else sum(row["n"] for row in found) - rejected
         counts = balanced(rows_in, accepted, rejected, commit)
         self.warehouse.finish(commit, versions, started, counts)
