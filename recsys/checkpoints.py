@@ -11,6 +11,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from recsys.errors import RefusedError
+from recsys.hadoop import place
 from recsys.io import Warehouse
 from recsys.tables import BATCHES
 
@@ -52,7 +53,7 @@ def path_of(root: str, query: str, epoch: int) -> str:
 
 def newest_epoch(spark: SparkSession, root: str, query: str) -> int | None:
     """The highest epoch that the query has a checkpoint of."""
-    names = _listed(spark, f"{root.rstrip('/')}/{query}") or []
+    names = place(spark, f"{root.rstrip('/')}/{query}").names() or []
     return max((int(name.partition("=")[2]) for name in names if name.startswith("epoch=")), default=None)
 
 
@@ -76,7 +77,7 @@ def agree(spark: SparkSession, point: Checkpoint, rests_on: Mapping[str, str]) -
 def kept_by(spark: SparkSession, path: str) -> dict[str, str] | None:
     """What the checkpoint at `path` rests on; None: it was not written down, or there is no checkpoint."""
     folder = f"{path}/{RESTS_ON}"
-    if "_SUCCESS" not in (_listed(spark, folder) or []):
+    if not place(spark, f"{folder}/_SUCCESS").exists():
         return None
     kept: dict[str, str] = json.loads("".join(row["value"] for row in spark.read.text(folder).collect()))  # one line
     return kept
@@ -95,14 +96,4 @@ def differing(spark: SparkSession, path: str, rests_on: Mapping[str, str]) -> li
 
 
 def _newest_batch(spark: SparkSession, folder: str) -> int | None:
-    return max((int(name) for name in _listed(spark, folder) or [] if name.isdecimal()), default=None)
-
-
-def _listed(spark: SparkSession, folder: str) -> list[str] | None:
-    """Names in a folder of any file system; None: there is no such folder."""
-    jvm = spark._jvm
-    path = jvm.org.apache.hadoop.fs.Path(folder)  # type: ignore[union-attr]
-    files = path.getFileSystem(spark._jsparkSession.sessionState().newHadoopConf())
-    if not files.exists(path):
-        return None
-    return [str(status.getPath().getName()) for status in files.listStatus(path)]
+    return max((int(name) for name in place(spark, folder).names() or [] if name.isdecimal()), default=None)

@@ -6,16 +6,18 @@ import json
 from collections.abc import Callable
 
 from py4j.java_gateway import JavaObject
-from py4j.protocol import Py4JJavaError
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
+
+from recsys.hadoop import Place, java_class, place
+
+DELTA_LOG = "org.apache.spark.sql.delta.DeltaLog"
 
 
 def snapshot(spark: SparkSession, path: str) -> JavaObject:
     """The newest snapshot of the table at `path`, as Delta finds it: by a list of the log's files."""
-    jvm = spark._jvm
-    none = jvm.scala.Option.empty()  # type: ignore[union-attr]
-    return jvm.org.apache.spark.sql.delta.DeltaLog.forTable(spark._jsparkSession, path).update(False, none, none)  # type: ignore[union-attr]
+    none = java_class(spark, "scala.Option").empty()
+    return java_class(spark, DELTA_LOG).forTable(spark._jsparkSession, path).update(False, none, none)
 
 
 def files_of(spark: SparkSession, path: str, version: int) -> DataFrame:
@@ -23,9 +25,8 @@ def files_of(spark: SparkSession, path: str, version: int) -> DataFrame:
 
     `path`, relative to the table and URL-encoded, `partition` (map from column to text) and `rows`, their number.
     """
-    jvm = spark._jvm
-    none = jvm.scala.Option.empty()  # type: ignore[union-attr]
-    found = jvm.org.apache.spark.sql.delta.DeltaLog.forTable(spark._jsparkSession, path)  # type: ignore[union-attr]
+    none = java_class(spark, "scala.Option").empty()
+    found = java_class(spark, DELTA_LOG).forTable(spark._jsparkSession, path)
     files = DataFrame(found.getSnapshotAt(version, none, none, False).allFiles().toDF(), spark)
     rows = F.get_json_object("stats", "$.numRecords").cast("bigint")
     return files.select("path", F.col("partitionValues").alias("partition"), rows.alias("rows"))
@@ -37,9 +38,10 @@ def newest_version(spark: SparkSession, path: str) -> int:
     Found by asking for single files from Delta's last checkpoint on. The log keeps the commits of a month, and a file
     system that can not list from a name on, as the local one, takes longer for the list with each of them.
     """
-    pointer = _text(spark, f"{path}/_delta_log/_last_checkpoint")
+    log = place(spark, f"{path}/_delta_log")
+    pointer = (log / "_last_checkpoint").text()
     first = 0 if pointer is None else int(json.loads(pointer)["version"])
-    found = last_of(first, lambda version: exists(spark, _commit(path, version)))
+    found = last_of(first, lambda version: _commit(log, version).exists())
     return int(snapshot(spark, path).version()) if found is None else found
 
 
@@ -58,37 +60,12 @@ def last_of(first: int, exists: Callable[[int], bool]) -> int | None:
 
 def commit_info(spark: SparkSession, path: str, version: int) -> dict[str, object] | None:
     """The `commitInfo` of one commit as Delta wrote it. None: the file is gone, as Delta removes old ones."""
-    lines = _text(spark, _commit(path, version))
+    lines = _commit(place(spark, f"{path}/_delta_log"), version).text()
     if lines is None:
         return None
     actions = (json.loads(line) for line in lines.splitlines())
     return next((action["commitInfo"] for action in actions if "commitInfo" in action), {})
 
 
-def _commit(path: str, version: int) -> str:
-    return f"{path}/_delta_log/{version:020}.json"
-
-
-def _place(spark: SparkSession, file: str) -> tuple[JavaObject, JavaObject]:
-    path = spark._jvm.org.apache.hadoop.fs.Path(file)  # type: ignore[union-attr]
-    return path.getFileSystem(spark._jsparkSession.sessionState().newHadoopConf()), path
-
-
-def exists(spark: SparkSession, file: str) -> bool:
-    """Whether there is a file at this URI."""
-    files, path = _place(spark, file)
-    return bool(files.exists(path))
-
-
-def _text(spark: SparkSession, file: str) -> str | None:
-    files, path = _place(spark, file)
-    try:
-        stream = files.open(path)
-    except Py4JJavaError as error:
-        if error.java_exception.getClass().getSimpleName() == "FileNotFoundException":
-            return None
-        raise
-    try:
-        return str(spark._jvm.org.apache.commons.io.IOUtils.toString(stream, "UTF-8"))  # type: ignore[union-attr]
-    finally:
-        stream.close()
+def _commit(log: Place, version: int) -> Place:
+    return log / f"{version:020}.json"

@@ -25,7 +25,7 @@ from recsys.commit import Accounting as Accounting
 from recsys.commit import Commit as Commit
 from recsys.deltalog import commit_info, newest_version, snapshot
 from recsys.errors import NoDataError
-from recsys.pins import Pin, merged, pins_at, told
+from recsys.pins import Known, Newest, Pin, known_at, told
 from recsys.tables import ALL, BATCHES, Table
 
 # A checkpoint of a table's log costs as much as several small commits, and Delta would write one every tenth.
@@ -149,38 +149,34 @@ class Warehouse:
         # Not literals in a plan: Spark would generate and compile code for each new value.
         frame = self.spark.createDataFrame([tuple(row[name] for name in BATCHES.names)], BATCHES.ddl)
         base = newest_version(self.spark, self.path(BATCHES))
-        own = {name: Pin(commit.epoch * (name in WHOLE_EPOCHS), version) for name, version in versions.items()}
-        pins = merged(self._pins(base), own)
-        self.write(BATCHES, frame.coalesce(1), commit, more=told(pins, base))
+        pins = {name: Pin(commit.epoch * (name in WHOLE_EPOCHS), version) for name, version in versions.items()}
+        known = self._known(base) | Known(pins, {commit.query: Newest(commit.epoch, commit.batch)})
+        self.write(BATCHES, frame.coalesce(1), commit, more=told(known, base))
 
     def view(self) -> View:
         """All tables at the newest committed batch. NoDataError where there is none."""
         version = newest_version(self.spark, self.path(BATCHES))
         if version < 0:
             raise NoDataError(f"no batch was ever committed under {self.root!r}: run jobs/stream.py first.")
-        return View(self, {**self._pins(version), BATCHES.name: Pin(0, version)})
+        return View(self, {**self._known(version).pins, BATCHES.name: Pin(0, version)})
 
-    def _pins(self, version: int) -> dict[str, Pin]:
-        """What the rows of `batches` up to this version name, told by its newest commits where these know it."""
-        found = pins_at(version, lambda at: commit_info(self.spark, self.path(BATCHES), at))
+    def _known(self, version: int) -> Known:
+        """What the rows of `batches` up to this version say, told by its newest commits where these know it."""
+        found = known_at(version, lambda at: commit_info(self.spark, self.path(BATCHES), at))
         if found is not None:
             return found
         rows = self.spark.read.format("delta").option("versionAsOf", version).load(self.path(BATCHES))
-        named = rows.select(F.explode("versions").alias("table", "version"), "epoch")
-        epoch = F.when(F.col("table").isin(*WHOLE_EPOCHS), F.col("epoch")).otherwise(0)
-        pinned = named.withColumn("epoch", epoch).groupBy("table")
-        newest = pinned.agg(F.max(F.struct("epoch", "version")).alias("pin")).collect()  # one row a table
-        return {row["table"]: Pin(*row["pin"]) for row in newest}
+        epoch = F.when(F.col("table").isin(*WHOLE_EPOCHS), F.col("epoch")).otherwise(0).alias("epoch")
+        pins = rows.select(F.explode("versions").alias("table", "version"), "epoch").select("table", epoch, "version")
+        return Known(
+            {name: Pin(*pin) for name, pin in _newest(pins, "table", "epoch", "version")},
+            {name: Newest(*at) for name, at in _newest(rows, "query", "epoch", "batch")},
+        )
 
     def next_batch(self, query: str) -> Commit:
         """The commit that a job, which has no checkpoint, writes next under its name."""
-        if not self.exists(BATCHES):
-            return Commit(query=query, epoch=0, batch=0)
-        batches = self.spark.read.format("delta").load(self.path(BATCHES)).where(F.col("query") == query)
-        newest = batches.agg(F.max(F.struct("epoch", "batch")).alias("at")).first()
-        if newest is None or newest["at"] is None:
-            return Commit(query=query, epoch=0, batch=0)
-        return Commit(query=query, epoch=newest["at"]["epoch"], batch=newest["at"]["batch"] + 1)
+        newest = self._known(newest_version(self.spark, self.path(BATCHES))).batches.get(query, Newest(0, -1))
+        return Commit(query=query, epoch=newest.epoch, batch=newest.batch + 1)
 
 
 @dataclass(frozen=True)
@@ -244,3 +240,9 @@ def newest(rows: DataFrame, key: Iterable[str]) -> DataFrame:
 
 def _quoted(text: str) -> str:
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def _newest(rows: DataFrame, name: str, *version: str) -> list[tuple[str, Sequence[int]]]:
+    """The newest version of each name, of which there are as many as tables, or as queries."""
+    at = rows.groupBy(name).agg(F.max(F.struct(*version)).alias("at"))
+    return [(row[name], row["at"]) for row in at.collect()]

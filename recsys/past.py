@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame
 
-from recsys.deltalog import exists
 from recsys.errors import ConfigError, VersionGoneError, nearest
+from recsys.hadoop import place
 from recsys.io import View, Warehouse
 from recsys.pins import Pin
 from recsys.tables import ALL, Table
@@ -39,8 +39,8 @@ def _require(warehouse: Warehouse, table: Table, version: int) -> None:
     newest = warehouse.version(table)
     later = range(version + 1, newest + 1)
     # What a later version lacks an earlier one lacks too, so the oldest whole one is found by bisection.
-    place = bisect_left(later, True, key=lambda number: _whole(warehouse, table, number))
-    oldest = f"the oldest is {later[place]}, the newest {newest}" if place < len(later) else f"the newest is {newest}"
+    first = bisect_left(later, True, key=lambda number: _whole(warehouse, table, number))
+    oldest = f"the oldest is {later[first]}, the newest {newest}" if first < len(later) else f"the newest is {newest}"
     raise VersionGoneError(
         f"version {version} of table {table.name!r} can no longer be read: {oldest}. Delta deletes files that no newer "
         "version has after delta.deletedFileRetentionDuration (VACUUM), and the log after delta.logRetentionDuration. "
@@ -58,7 +58,7 @@ def _whole(warehouse: Warehouse, table: Table, version: int) -> bool:
             return False
         raise
     dropped = files - set(_read(warehouse, table, warehouse.version(table)).inputFiles())  # only these may be gone
-    return all(exists(warehouse.spark, file) for file in sorted(dropped))
+    return all(place(warehouse.spark, file).exists() for file in sorted(dropped))
 
 
 def _read(warehouse: Warehouse, table: Table, version: int) -> DataFrame:

@@ -25,6 +25,7 @@ FOUNDATIONS: tuple[str, ...] = (
     "session",
     "pins",
     "commit",
+    "hadoop",
     "deltalog",
     "io",
     "past",

@@ -90,13 +90,21 @@ def _write(view: View, settings: Settings, chunk: Sequence[Day]) -> None:
     if only is not None:  # else each task writes a file into each day
         whole = F.col("day").isin([one.day for one in chunk if not patched(one)])
         stamped = stamped.repartition("day", F.when(whole, F.pmod(F.hash("item_id"), F.lit(PARTS))))
-    # A run that was killed before it finished may have left rows of this same commit, in both tables.
-    left = f"batch >= {commit.batch}"
-    version = warehouse.write(table, stamped, commit, replace=left)
+    version = warehouse.write(table, stamped, commit, replace=_left(warehouse, table, commit))
     covered = _coverage(view, chunk, totals, commit, [f.name for f in shares_of(features)])
-    seen = warehouse.write(COVERAGE, covered, commit, replace=f"`table` = '{ITEM_FEATURES.name}' AND {left}")
+    seen = warehouse.write(COVERAGE, covered, commit, replace=_left(warehouse, COVERAGE, commit))
     warehouse.finish(commit, {ITEM_FEATURES.name: version, COVERAGE.name: seen}, started)
     _tidy(warehouse, table, commit, [one.day for one in chunk if one.before and not patched(one)])
+
+
+def _left(warehouse: Warehouse, table: Table, commit: Commit) -> str | None:
+    """Which rows a run that was killed before it finished may have left under this same commit. None: none.
+
+    Nobody else writes the two tables, so one that is what the last finished run made it holds no such rows, and is
+    not searched for them.
+    """
+    untouched = warehouse.version(table) == warehouse.view().versions.get(table.name, -1)
+    return None if untouched else f"batch >= {commit.batch}"
 
 
 def _tidy(warehouse: Warehouse, table: Table, commit: Commit, days: Sequence[date]) -> None:
