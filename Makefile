@@ -43,7 +43,7 @@ clean-demo:  ## remove what the demo made: tables, models, registry
 	rm -rf demo
 
 test: lint  ## everything that this machine can run
-	@# mypy has one core's work, and the cluster's part mostly waits for processes to start: they go beside the others.
+	@# mypy has one core's work, and the part with the cluster often waits for processes to start: they go beside the others.
 	@said=$$(mktemp); { $(PY) -m mypy && $(PY) -m pytest -m cluster $(PYTEST_ARGS); } > $$said 2>&1 & beside=$$!; failed=0; \
 	for part in 'not spark and not cluster' 'spark and not cluster'; do \
 		$(PY) -m pytest -m "$$part" $(SHARED) $(PYTEST_ARGS) || failed=$$?; done; \

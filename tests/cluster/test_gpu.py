@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from recsys import archive
-from tests.cluster.runs import LITTLE, lines_of
 from tests.cluster.standalone import ROOT, environment, standalone
+from tests.cluster.submitted import LITTLE, lines_of
 
 SCRIPT = ROOT / "conf" / "gpu-discovery.sh"
 WORKER = {"spark.worker.resource.gpu.amount": 1, "spark.worker.resource.gpu.discoveryScript": SCRIPT}

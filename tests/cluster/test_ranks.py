@@ -14,8 +14,8 @@ from recsys import archive
 from recsys.encoder.order import Begin, carry_out
 from recsys.encoder.trained import TrainedEncoder
 from tests.cluster.family import descendants
-from tests.cluster.runs import LITTLE, lines_of
 from tests.cluster.standalone import ROOT, Daemon, environment, standalone
+from tests.cluster.submitted import LITTLE, lines_of
 from tests.encoder.ordered import order_of, written
 from tests.encoder.test_train import SMALL, chains
 

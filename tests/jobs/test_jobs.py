@@ -31,7 +31,7 @@ from jobs import (
 from recsys import flow
 from recsys.job import run
 from tests.jobs.conftest import ROOT
-from tests.jobs.night import progress_log
+from tests.nights.night import progress_log
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import secrets
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -22,6 +23,8 @@ from tests.jobs.conftest import write_conf
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
+    from recsys.io import View
+    from recsys.registry.bundle import Bundle
     from recsys.tables import Table
 
 SHOP = ("users=250", "items=150", "events_per_day=2500", "cluster_items=15", "bots=2", "joining_users=0")
@@ -57,9 +60,15 @@ class Nights:
     reads: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     writes: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
 
-    def simulate(self, days: str) -> None:
-        options = [f"--set={assignment}" for assignment in SHOP]
-        assert simulate.main(["--out", f"{self.folder}/shop", "--days", days, *options]) == 0
+    @property
+    def key(self) -> str:
+        """What the pseudonyms of users are made with."""
+        return (self.folder / "key").read_text()
+
+    @property
+    def shop(self) -> Path:
+        """Where the shop's days lie."""
+        return self.folder / "shop"
 
     def run(self, day: date) -> tuple[int, list[dict[str, Any]]]:
         """The exit code of `jobs/nightly.py --date DAY` and what it logged."""
@@ -69,15 +78,37 @@ class Nights:
         code = run(nightly.JOB, nightly.main, ["--conf", self.conf, "--date", day.isoformat()])
         return code, handler.found
 
+    def view(self, spark: SparkSession) -> View:
+        """The tables as they are."""
+        from recsys.io import Warehouse
+
+        return Warehouse(spark, self.settings.warehouse).view()
+
     def codes(self, day: date) -> dict[str, int]:
         """What was kept of a night."""
         found: dict[str, int] = json.loads((self.folder / "artifacts" / "nightly" / f"{day}.json").read_text())
         return found
 
 
+@dataclass(frozen=True)
+class Done:
+    """A finished night: its code, its lines, the bundle that was champion then, and the tables as it left them."""
+
+    code: int
+    lines: list[dict[str, Any]]
+    champion: Bundle
+    view: View
+
+
+def make(shop: Path, days: str) -> None:
+    """Simulate some of the shop's days."""
+    assert simulate.main(["--out", str(shop), "--days", days, *(f"--set={assignment}" for assignment in SHOP)]) == 0
+
+
 def open_shop(folder: Path) -> Nights:
     """Settings for a shop in `folder`, as a job resolves them."""
     conf = write_conf(folder, **SMALL)
+    (folder / "key").write_text(secrets.token_hex(32))
     return Nights(folder, conf, resolved(load([conf], env={})))
 
 

@@ -1,58 +1,35 @@
-"""The chain, once on a standalone cluster, one worker of which dies on the way, and once in this process."""
+"""The chain on a standalone cluster, one worker of which dies on the way, beside the first night of this process."""
 
 from __future__ import annotations
 
-import logging
 import os
-import secrets
 import signal
 import subprocess
-import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import yaml
 
-from jobs import nightly, simulate
 from recsys import archive
-from recsys.io import View, Warehouse
-from recsys.job import run
 from recsys.pseudonyms import KEY_VARIABLE
 from tests.cluster.family import descendants, runs_python, watched
 from tests.cluster.standalone import ROOT, Daemon, Standalone, environment, standalone
-from tests.jobs.conftest import own_process
-from tests.jobs.night import SMALL, Lines, progress_log
+from tests.cluster.submitted import LITTLE, errors, lines_of
+from tests.nights.night import FIRST, SMALL, make
 
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
-
-SHOP = ("users=250", "items=150", "events_per_day=2000", "cluster_items=15", "bots=2")
-DAY = "2025-03-06"  # day 4 of the shop: 1 and 2 train the base encoder, 3 the ranker, 4 tests
-STACK = "-Xss8m"  # the one that all drivers get
-LITTLE = {  # sizes of a test, and Delta's jars from the clone's cache
-    "spark.driver.extraJavaOptions": STACK,
-    "spark.executor.extraJavaOptions": STACK,
-    "spark.executor.cores": "1",
-    "spark.executor.memory": "1g",
-    "spark.driver.memory": "2g",
-    "spark.sql.shuffle.partitions": "2",
-    "spark.databricks.delta.snapshotPartitions": "1",
-    "spark.jars.ivy": str(ROOT / ".cache" / "ivy"),
-}
 KILL_AT = '"query started", "query": "events"'  # the second batch of a stream that has state
 
 
 @dataclass
 class Ran:
-    """What the two runs left."""
+    """What the run on the cluster left."""
 
     folder: Path
-    key: str = field(default_factory=lambda: secrets.token_hex(32))
+    key: str
     lines: list[str] = field(default_factory=list)  # what the night printed on the cluster
     family: dict[str, set[int]] = field(default_factory=dict)  # worker0, worker1, driver -> all their processes
     killed: str = ""  # line at which worker1 was killed
@@ -67,35 +44,13 @@ class Ran:
         """What Spark wrote about the submitted applications."""
         return self.nodes / "eventlog"
 
-    def view(self, spark: SparkSession, run: str) -> View:
-        """The tables of the run `cluster` or `local`."""
-        return Warehouse(spark, str(self.folder / run / "tables")).view()
 
-
-def chain(folder: Path, spark: SparkSession) -> Ran:
-    """Build the archive, then both runs; the local one beside the cluster's night, much of which is waiting."""
+def chain(folder: Path, key: str, beside: Callable[[], object]) -> Ran:
+    """Build the archive, and run the chain; what comes `beside` the night has time: much of it is waiting."""
     archive.build(ROOT / "dist" / "recsys.zip")
-    ran = Ran(folder)
-    _on_cluster(ran, folder / "shop", environment(folder / "env"), spark)
+    ran = Ran(folder, key)
+    _on_cluster(ran, folder / "shop", environment(folder / "env"), beside)
     return ran
-
-
-def lines_of(process: subprocess.Popen[str], patience_s: float = 900) -> Iterator[str]:
-    """The lines that a submitted job prints, until it ends; it is killed when patience is over."""
-    guard = threading.Timer(patience_s, os.killpg, (process.pid, signal.SIGKILL))
-    guard.start()
-    try:
-        with process:
-            yield from process.stdout or ()
-    finally:
-        guard.cancel()
-
-
-def errors(lines: Sequence[str]) -> str:
-    """What a failed job said: the beginning of each error, for a trace's cause stands first, then its last lines."""
-    signs = ('"level": "ERROR"', "OutOfMemory", "StackOverflow")
-    told = [line[:3000] for line in lines if any(sign in line for sign in signs)]
-    return "\n".join([*told, *(line[:300] for line in lines[-30:])])
 
 
 def _settings(folder: Path, source: str, **more: object) -> str:
@@ -105,10 +60,6 @@ def _settings(folder: Path, source: str, **more: object) -> str:
     paths |= {"warehouse": f"{folder.as_uri()}/tables", "source": source}
     (folder / "night.yaml").write_text(yaml.safe_dump(paths | SMALL | more))
     return str(folder / "night.yaml")
-
-
-def _make(shop: Path, days: str) -> None:
-    assert simulate.main(["--out", str(shop), "--days", days, *(f"--set={s}" for s in SHOP)]) == 0
 
 
 def _submit(ran: Ran, cluster: Standalone, job: str, *arguments: str) -> subprocess.Popen[str]:
@@ -130,22 +81,22 @@ def _kill_at_work(worker: Daemon, patience_s: float = 300) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
-def _on_cluster(ran: Ran, shop: Path, python: Path, spark: SparkSession) -> None:
+def _on_cluster(ran: Ran, shop: Path, python: Path, beside: Callable[[], object]) -> None:
     """Two submitted jobs: the stream over the first days, then the night of the last; a worker dies in that."""
     catalogue = (shop / "catalogue.jsonl.gz").as_uri()
     conf = ["--conf", _settings(ran.folder / "cluster", (shop / "events").as_uri(), catalogue=catalogue)]
     with standalone(ran.nodes, python, {KEY_VARIABLE: ran.key}) as cluster:
         workers = [cluster.add_worker() for _ in range(2)]
-        _make(shop, "1..3")
+        make(shop, "1..3")
         stream = _submit(ran, cluster, "stream.py", *conf)
         said = list(lines_of(stream))
         assert stream.returncode == 0, errors(said)
-        _make(shop, "4")
-        night = _submit(ran, cluster, "nightly.py", *conf, "--date", DAY)
+        make(shop, "4")
+        night = _submit(ran, cluster, "nightly.py", *conf, "--date", FIRST.isoformat())
         roots = {f"worker{n}": worker.process.pid for n, worker in enumerate(workers)} | {"driver": night.pid}
-        with watched(roots) as ran.family, ThreadPoolExecutor(1) as beside:
-            followed = beside.submit(_follow, ran, night, workers[1])
-            _on_this_machine(ran, shop, spark)
+        with watched(roots) as ran.family, ThreadPoolExecutor(1) as pool:
+            followed = pool.submit(_follow, ran, night, workers[1])
+            beside()
             followed.result()
         assert night.returncode == 0, errors(ran.lines)
 
@@ -157,14 +108,3 @@ def _follow(ran: Ran, night: subprocess.Popen[str], worker: Daemon) -> None:
         if not ran.killed and KILL_AT in line:
             ran.killed = line
             _kill_at_work(worker)
-
-
-def _on_this_machine(ran: Ran, shop: Path, spark: SparkSession) -> None:
-    """The same night in this process and its session, all days at once; its key comes from a file."""
-    (ran.folder / "key").write_text(ran.key)
-    conf = _settings(ran.folder / "local", str(shop / "events"), pseudonym_key_file=str(ran.folder / "key"))
-    said = Lines()
-    with own_process(), progress_log(spark):
-        logging.getLogger("recsys").addHandler(said)
-        code = run(nightly.JOB, nightly.main, ["--conf", conf, "--date", DAY])
-    assert code == 0, [line for line in said.found if line["level"] != "INFO"]

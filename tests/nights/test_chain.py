@@ -1,4 +1,4 @@
-"""The chain on a master and two workers, one of which dies on the way, equals the chain in this process."""
+"""The chain on a master and two workers, one of which dies on the way, equals the first night in this process."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ from recsys.tables import (
     Table,
 )
 from tests.cluster.fingerprint import fingerprint
-from tests.cluster.runs import DAY, Ran, chain
+from tests.nights.chain import Ran, chain
+from tests.nights.night import FIRST, Done, Nights
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -51,8 +52,16 @@ UP_TO_FEATURES: dict[str, tuple[Read, tuple[str, ...]]] = {  # what is compared,
 
 
 @pytest.fixture(scope="module")
-def ran(tmp_path_factory: pytest.TempPathFactory, spark: SparkSession) -> Ran:
-    return chain(tmp_path_factory.mktemp("chain"), spark)
+def ran(tmp_path_factory: pytest.TempPathFactory, nights: Nights, request: pytest.FixtureRequest) -> Ran:
+    return chain(tmp_path_factory.mktemp("chain"), nights.key, beside=lambda: request.getfixturevalue("first"))
+
+
+@pytest.fixture(scope="module")
+def views(spark: SparkSession, ran: Ran, first: Done) -> tuple[View, View]:
+    """The tables on the cluster, and here after the first night."""
+    from recsys.io import Warehouse
+
+    return Warehouse(spark, str(ran.folder / "cluster" / "tables")).view(), first.view
 
 
 def spark_events(ran: Ran, kind: str) -> Iterator[dict[str, Any]]:
@@ -69,11 +78,11 @@ def night_of(ran: Ran) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("name", UP_TO_FEATURES)
-def test_tables_up_to_features_are_equal(ran: Ran, spark: SparkSession, name: str) -> None:
+def test_tables_up_to_features_are_equal(views: tuple[View, View], name: str) -> None:
     read, without = UP_TO_FEATURES[name]
-    rows, mixed = fingerprint(read(ran.view(spark, "cluster")), without)
-    assert rows > 0
-    assert (rows, mixed) == fingerprint(read(ran.view(spark, "local")), without)
+    cluster, here = (fingerprint(read(view), without) for view in views)
+    assert cluster == here
+    assert cluster[0] > 0
 
 
 def accounts(view: View) -> tuple[int, ...]:
@@ -82,9 +91,9 @@ def accounts(view: View) -> tuple[int, ...]:
     return tuple(sum(row[name] for row in rows) for name in columns)
 
 
-def test_every_row_of_the_source_is_accounted_for(ran: Ran, spark: SparkSession) -> None:
-    rows_in, accepted, duplicate, rejected = accounts(ran.view(spark, "cluster"))
-    assert (rows_in, accepted, duplicate, rejected) == accounts(ran.view(spark, "local"))
+def test_every_row_of_the_source_is_accounted_for(views: tuple[View, View]) -> None:
+    rows_in, accepted, duplicate, rejected = accounts(views[0])
+    assert (rows_in, accepted, duplicate, rejected) == accounts(views[1])
     assert rows_in == accepted + duplicate + rejected
     assert min(accepted, duplicate, rejected) > 0
 
@@ -94,20 +103,20 @@ def vectors(view: View, table: Table) -> dict[str, list[float]]:
 
 
 @pytest.mark.parametrize("table", [USER_EMBEDDINGS, ITEM_EMBEDDINGS], ids=lambda table: table.name)
-def test_embeddings_are_equal_but_for_rounding(ran: Ran, spark: SparkSession, table: Table) -> None:
+def test_embeddings_are_equal_but_for_rounding(views: tuple[View, View], table: Table) -> None:
     """The same seed and the same rows in the same order: what is left is the order of floating-point sums."""
-    ours, local = (vectors(ran.view(spark, run), table) for run in ("cluster", "local"))
+    ours, local = (vectors(view, table) for view in views)
     assert ours.keys() == local.keys()
     x, y = (np.array([found[key] for key in sorted(found)]) for found in (ours, local))
     assert len(x) > 50
     np.testing.assert_allclose(x, y, atol=1e-4)  # unit vectors: a cosine above 0.9999999
 
 
-def test_lists_are_equal(ran: Ran, spark: SparkSession) -> None:
+def test_lists_are_equal(views: tuple[View, View]) -> None:
     """Items of nearly equal scores may change places: at least 95% of all items are in both runs' lists of a user."""
     lists = [
         {row["user_id"]: [item["item_id"] for item in row["items"]] for row in view.latest(RECOMMENDATIONS).collect()}
-        for view in (ran.view(spark, run) for run in ("cluster", "local"))
+        for view in views
     ]
     assert lists[0].keys() == lists[1].keys()
     shared = [len(set(items) & set(lists[1][user])) for user, items in lists[0].items()]
@@ -115,8 +124,8 @@ def test_lists_are_equal(ran: Ran, spark: SparkSession) -> None:
 
 
 @pytest.mark.parametrize("table", MADE, ids=lambda table: table.name)
-def test_models_ran_in_processes_of_workers(ran: Ran, spark: SparkSession, table: Table) -> None:
-    made_by = {row[0] for row in ran.view(spark, "cluster").read(table).select("made_by").distinct().collect()}
+def test_models_ran_in_processes_of_workers(ran: Ran, views: tuple[View, View], table: Table) -> None:
+    made_by = {row[0] for row in views[0].read(table).select("made_by").distinct().collect()}
     pids = {int(name.rpartition("/")[2]) for name in made_by}
     assert pids
     assert pids <= ran.family["worker0"] | ran.family["worker1"]
@@ -132,7 +141,7 @@ def test_a_worker_died_and_the_night_went_on(ran: Ran) -> None:
     assert len(lost) == 1
     reasons = [event["Task End Reason"]["Reason"] for event in spark_events(ran, "SparkListenerTaskEnd")]
     assert reasons.count("ExecutorLostFailure") > 0  # it died at work
-    page = ran.folder / "cluster" / "artifacts" / "reports" / DAY / "report.html"
+    page = ran.folder / "cluster" / "artifacts" / "reports" / FIRST.isoformat() / "report.html"
     assert "<html" in page.read_text()
 
 

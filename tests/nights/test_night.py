@@ -4,64 +4,34 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 import mlflow
 import pytest
 
-from jobs import embed, evaluate, nightly
+from jobs import embed, evaluate
 from recsys import flow
 from recsys.demo import Place, closing
 from recsys.encoder.job import encoders_of, labels_from, read_encoder
 from recsys.errors import RecsysError
 from recsys.flow import BY_NAME, NIGHT
 from recsys.job import Context, run
-from recsys.registry.bundle import Bundle
 from recsys.registry.champion import required_champion
 from recsys.tables import BATCHES, EXAMPLES, ITEM_EMBEDDINGS, RECOMMENDATIONS, USER_EMBEDDINGS, USER_PROFILES
-from tests.jobs.conftest import own_process
-from tests.jobs.night import FIRST, SECOND, Lines, Nights, open_shop, progress_log, started, watched
+from tests.nights.night import FIRST, SECOND, Done, Lines, Nights, make, started
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
     from pyspark.sql import SparkSession
 
-    from recsys.io import View
-
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
-
-
-@dataclass(frozen=True)
-class Done:
-    """A finished night: its code, its lines and the bundle that was champion then."""
-
-    code: int
-    lines: list[dict[str, Any]]
-    champion: Bundle
-
-
-@pytest.fixture(scope="module")
-def nights(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nights]:
-    with own_process(), progress_log(spark):
-        yield open_shop(tmp_path_factory.mktemp("night"))
-
-
-@pytest.fixture(scope="module")
-def first(nights: Nights) -> Done:
-    """The night of the fourth day: nothing was there before."""
-    nights.simulate("1..4")
-    with watched(nights, nightly.JOBS):
-        code, lines = nights.run(FIRST)
-    return Done(code, lines, required_champion(nights.settings))
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
 def broken(nights: Nights, first: Done) -> tuple[int, list[dict[str, Any]]]:
     """The fifth day arrives; its night breaks at `embed`."""
-    nights.simulate("5")
+    make(nights.shop, "5")
 
     def fails(context: Context) -> None:
         raise RecsysError("the disk is full")
@@ -72,16 +42,10 @@ def broken(nights: Nights, first: Done) -> tuple[int, list[dict[str, Any]]]:
 
 
 @pytest.fixture(scope="module")
-def second(nights: Nights, broken: object) -> Done:
+def second(spark: SparkSession, nights: Nights, broken: object) -> Done:
     """The same night again."""
     code, lines = nights.run(SECOND)
-    return Done(code, lines, required_champion(nights.settings))
-
-
-def view(spark: SparkSession, nights: Nights) -> View:
-    from recsys.io import Warehouse
-
-    return Warehouse(spark, nights.settings.warehouse).view()
+    return Done(code, lines, required_champion(nights.settings), nights.view(spark))
 
 
 def run_of(nights: Nights, model: str, name: str) -> Run | None:
@@ -144,7 +108,7 @@ def test_jobs_read_and_write_what_they_declare(nights: Nights, first: Done) -> N
 
 
 def test_every_table_carries_the_champion(spark: SparkSession, nights: Nights, first: Done, second: Done) -> None:
-    found = view(spark, nights)
+    found = nights.view(spark)
     for table in (ITEM_EMBEDDINGS, RECOMMENDATIONS):
         rows = found.read(table).groupBy("batch", "bundle").count().orderBy("batch").collect()
         assert [(row["batch"], row["bundle"]) for row in rows] == [(0, first.champion.id), (1, second.champion.id)]
@@ -152,7 +116,7 @@ def test_every_table_carries_the_champion(spark: SparkSession, nights: Nights, f
 
 
 def test_vectors_follow_the_profiles(spark: SparkSession, nights: Nights, first: Done, second: Done) -> None:
-    found = view(spark, nights)
+    found = nights.view(spark)
     made = found.read(USER_EMBEDDINGS).groupBy("batch", "bundle").count().collect()
     counts = {(row["batch"], row["bundle"]): row["count"] for row in made}
     profiles = {row["batch"]: row["count"] for row in found.read(USER_PROFILES).groupBy("batch").count().collect()}
@@ -211,7 +175,7 @@ def test_the_second_night_goes_on_from_the_champion(
     day = datetime(2025, 3, 7, tzinfo=timezone.utc)
     assert seen < labels_from(grown) <= day
     assert (ranker.data.params["labels_from"], ranker.data.params["labels_to"]) == (str(seen), str(day))
-    new = view(spark, nights).read(EXAMPLES).where(f"at >= TIMESTAMP '{seen:%Y-%m-%d %H:%M:%S.%f} UTC'")
+    new = nights.view(spark).read(EXAMPLES).where(f"at >= TIMESTAMP '{seen:%Y-%m-%d %H:%M:%S.%f} UTC'")
     assert new.count() == int(ranker.data.params["examples"])
     assert int(ranker.data.params["replayed_examples"]) > 0
 
@@ -244,7 +208,7 @@ def test_a_day_that_the_champion_has_learned_from_is_refused(nights: Nights, sec
 
 
 def test_a_finished_night_is_not_run_again(spark: SparkSession, nights: Nights, second: Done) -> None:
-    before = view(spark, nights).versions
+    before = nights.view(spark).versions
     code, lines = nights.run(SECOND)
     assert (code, started(lines)) == (0, [])
-    assert view(spark, nights).versions == before
+    assert nights.view(spark).versions == before
