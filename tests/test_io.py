@@ -235,9 +235,14 @@ def test_a_write_outlives_a_column_that_another_job_adds(spark: SparkSession, wa
     assert values(found.select("id", "b")) == [("a", None), ("b", 5)]
 
 
-def test_a_job_counts_its_own_batches(warehouse: Warehouse) -> None:
+def test_a_job_counts_its_own_batches(spark: SparkSession, warehouse: Warehouse) -> None:
     assert warehouse.next_batch("job") == commit(0, query="job")
     warehouse.finish(commit(7, epoch=2, query="job"), {}, NOW)
     warehouse.finish(commit(9, epoch=1, query="job"), {}, NOW)
     assert warehouse.next_batch("job") == commit(8, epoch=2, query="job")
     assert warehouse.next_batch("another") == commit(0, query="another")
+    rows = spark.read.format("delta").load(warehouse.path(BATCHES)).where("epoch = 2").withColumn("batch", F.lit(11))
+    rows = rows.withColumn("versions", F.create_map(F.lit(THINGS.name), F.lit(5).cast("bigint")))
+    warehouse.write(BATCHES, rows, commit(11, epoch=2, query="job"))  # by an earlier release: its commit tells nothing
+    assert warehouse.next_batch("job") == commit(12, epoch=2, query="job")
+    assert warehouse.view().versions[THINGS.name] == 5
