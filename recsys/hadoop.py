@@ -8,6 +8,8 @@ from py4j.java_gateway import JavaClass, JavaObject
 from py4j.protocol import Py4JJavaError
 from pyspark.sql import SparkSession
 
+PATH = "org.apache.hadoop.fs.Path"
+
 
 def java_class(spark: SparkSession, name: str) -> JavaClass:
     """The class of this full name. Of `jvm.org.apache` each part would be looked for in each of Spark's jars."""
@@ -17,7 +19,7 @@ def java_class(spark: SparkSession, name: str) -> JavaClass:
 
 def place(spark: SparkSession, uri: str) -> Place:
     """The file or folder at `uri`, whether it is there or not."""
-    path = java_class(spark, "org.apache.hadoop.fs.Path")(uri)
+    path = java_class(spark, PATH)(uri)
     return Place(spark, path.getFileSystem(spark._jsparkSession.sessionState().newHadoopConf()), path)
 
 
@@ -31,7 +33,7 @@ class Place:
 
     def __truediv__(self, name: str) -> Place:
         """What lies in this folder under `name`."""
-        return Place(self.spark, self.files, java_class(self.spark, "org.apache.hadoop.fs.Path")(self.path, name))
+        return Place(self.spark, self.files, java_class(self.spark, PATH)(self.path, name))
 
     def exists(self) -> bool:
         """Whether it is there."""

@@ -21,6 +21,7 @@ from pyspark.sql import SparkSession
 from recsys import java
 from recsys.config import Settings
 from recsys.errors import ConfigError
+from recsys.hadoop import java_class
 from recsys.paths import is_local
 
 PACKAGE = Path(__file__).resolve().parent
@@ -153,8 +154,7 @@ def _conf(values: Mapping[str, str]) -> SparkConf:
 def on_local_files(spark: SparkSession, settings: Settings) -> bool:
     """Whether tables and checkpoints are local files; a path without a scheme lies on Hadoop's default file system."""
     hadoop = spark.sparkContext._jsc.hadoopConfiguration()
-    jvm = spark.sparkContext._jvm
-    default = str(jvm.org.apache.hadoop.fs.FileSystem.getDefaultUri(hadoop).getScheme()) if jvm else ""
+    default = str(java_class(spark, "org.apache.hadoop.fs.FileSystem").getDefaultUri(hadoop).getScheme())
     return all(is_local(place, default) for place in (settings.warehouse, settings.checkpoints))
 
 

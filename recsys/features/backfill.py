@@ -92,19 +92,21 @@ def _write(view: View, settings: Settings, chunk: Sequence[Day]) -> None:
         stamped = stamped.repartition("day", F.when(whole, F.pmod(F.hash("item_id"), F.lit(PARTS))))
     version = warehouse.write(table, stamped, commit, replace=_left(warehouse, table, commit))
     covered = _coverage(view, chunk, totals, commit, [f.name for f in shares_of(features)])
-    seen = warehouse.write(COVERAGE, covered, commit, replace=_left(warehouse, COVERAGE, commit))
+    seen = warehouse.write(
+        COVERAGE, covered, commit, replace=_left(warehouse, COVERAGE, commit, f"`table` = '{ITEM_FEATURES.name}'")
+    )
     warehouse.finish(commit, {ITEM_FEATURES.name: version, COVERAGE.name: seen}, started)
     _tidy(warehouse, table, commit, [one.day for one in chunk if one.before and not patched(one)])
 
 
-def _left(warehouse: Warehouse, table: Table, commit: Commit) -> str | None:
-    """Which rows a run that was killed before it finished may have left under this same commit. None: none.
+def _left(warehouse: Warehouse, table: Table, commit: Commit, own: str = "true") -> str | None:
+    """Which of a table's `own` rows a run that was killed before it finished may have left under this same commit.
 
-    Nobody else writes the two tables, so one that is what the last finished run made it holds no such rows, and is
-    not searched for them.
+    None: none. Nobody else writes the two tables, so one that is what the last finished run made it holds no such rows,
+    and is not searched for them.
     """
     untouched = warehouse.version(table) == warehouse.view().versions.get(table.name, -1)
-    return None if untouched else f"batch >= {commit.batch}"
+    return None if untouched else f"{own} AND batch >= {commit.batch}"
 
 
 def _tidy(warehouse: Warehouse, table: Table, commit: Commit, days: Sequence[date]) -> None:

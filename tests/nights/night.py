@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from recsys.registry.bundle import Bundle
     from recsys.tables import Table
 
-SHOP = ("users=250", "items=150", "events_per_day=2500", "cluster_items=15", "bots=2", "joining_users=0")
+SHOP = ("users=250", "items=150", "events_per_day=2500", "cluster_items=15", "bots=2")
 FIRST, SECOND = date(2025, 3, 6), date(2025, 3, 7)  # days 4 and 5 of the shop
 SMALL: dict[str, Any] = {
     "encoder": {"dim": 16, "length": 10, "epochs": 2, "batch": 64, "negatives": 64},
