@@ -29,7 +29,7 @@ $(DONE): setup.py
 	if ! $(PY) -m recsys.java --quiet; then echo "install: no usable Java found, adding the $(JAVA_WHEEL) wheel"; \
 		$(UV) '$(JAVA_WHEEL)'; $(PY) -m recsys.java > /dev/null; fi; \
 	echo "install: Delta's jars into .cache/ivy"; \
-	$(PY) -m recsys.session > .venv/spark-start.log 2>&1 || { tail -n 30 .venv/spark-start.log >&2; \
+	$(PY) -m recsys.classes > .venv/spark-start.log 2>&1 || { tail -n 30 .venv/spark-start.log >&2; \
 		echo "Spark did not start; all of its output is in .venv/spark-start.log." >&2; exit 1; }; \
 	echo $$(( $$(date +%s) - start )) > $@; \
 	echo "install: done in $$(cat $@) s"

@@ -111,6 +111,11 @@ def ensure() -> None:
         os.environ["JAVA_HOME"] = str(home)
 
 
+def mapping(archive: Path) -> str:
+    """Options of a JVM that starts from an archive of classes (recsys.classes), and is silent where it does not fit."""
+    return f'-XX:SharedArchiveFile="{archive}" -Xlog:cds*=off'
+
+
 def main() -> int:
     """Print what a shell needs before it calls spark-submit itself: `eval "$(python -m recsys.java)"`.
 

@@ -30,6 +30,12 @@ PACKAGES = ("io.delta:delta-spark_4.2_2.13:4.4.0", "io.delta:delta-storage:4.4.0
 EXCLUDES = "org.*:*,com.*:*,javax.*:*,commons-*:*,io.airlift:*,io.unitycatalog:*,io.delta:delta-kernel-*"
 EXTENSION = "io.delta.sql.DeltaSparkSessionExtension"
 STATE = "spark.sql.streaming.stateStore"
+# Where this code is a clone, what it needs beside itself is kept in the clone.
+CHECKOUT = PACKAGE.parent if (PACKAGE.parent / "setup.py").is_file() else None
+ARCHIVE = Path(".cache") / "classes.jsa"  # see recsys.classes
+# Spark matches a failed batch's whole Python trace with a regular expression that recurses: on the default stack of a
+# thread that overflows, and the query dies without its error.
+JAVA_OPTIONS = f"-Xss8m -Dlog4j2.configurationFile={(PACKAGE / 'log4j2.properties').as_uri()}"
 
 REQUIRED: Mapping[str, str] = {
     "spark.sql.extensions": EXTENSION,
@@ -60,9 +66,7 @@ LOCAL: Mapping[str, str] = {
     "spark.sql.sources.parallelPartitionDiscovery.parallelism": "8",  # … and every VACUUM 10,000
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
-    # Spark matches a failed batch's whole Python trace with a regular expression that recurses: on the default stack of
-    # a thread that overflows, and the query dies without its error.
-    "spark.driver.extraJavaOptions": f"-Xss8m -Dlog4j2.configurationFile={(PACKAGE / 'log4j2.properties').as_uri()}",
+    "spark.driver.extraJavaOptions": JAVA_OPTIONS,
 }
 # Where warehouse and checkpoints are local files. Spark's default starts a process, `readlink`, for each side of each
 # rename: half of a small batch's time. Elsewhere the default stays: HDFS renames over a file only through it.
@@ -97,7 +101,7 @@ def open_session(settings: Settings, name: str) -> SparkSession:
 def session_conf(settings: Settings, submitted: Mapping[str, str], name: str) -> dict[str, str]:
     """What this session adds to `submitted`, the Spark settings that came from outside."""
     master = submitted.get("spark.master", settings.spark.get("spark.master", "local[*]"))
-    local = LOCAL if master.startswith("local") else {}
+    local = {**LOCAL, **_kept_classes()} if master.startswith("local") else {}
     own = {"spark.app.name": name, "spark.sql.warehouse.dir": f"{settings.warehouse.rstrip('/')}/_spark"}
     wanted = {**REQUIRED, **local, **own, "spark.master": master, **settings.spark}
     return {key: value for key, value in wanted.items() if key not in submitted}
@@ -107,8 +111,7 @@ def jars_conf(conf: Mapping[str, str], submitted: Mapping[str, str]) -> dict[str
     """Where Delta's jars come from outside spark-submit: the clone's cache, filled through Ivy at the first session."""
     if {"spark.jars", "spark.jars.packages"} & submitted.keys():
         return {}
-    checkout = PACKAGE.parent if (PACKAGE.parent / "setup.py").is_file() else None
-    ivy = conf.get("spark.jars.ivy", str(checkout / ".cache" / "ivy") if checkout else str(Path.home() / ".ivy2"))
+    ivy = conf.get("spark.jars.ivy", str(CHECKOUT / ".cache" / "ivy") if CHECKOUT else str(Path.home() / ".ivy2"))
     wanted = [f"{group}_{artifact}-{version}.jar" for group, artifact, version in (p.split(":") for p in PACKAGES)]
     jars = [Path(ivy) / "jars" / jar for jar in wanted]
     more = [conf[key] for key in ("spark.jars",) if key in conf]
@@ -135,6 +138,13 @@ def parse_submit_args(text: str) -> dict[str, str]:
     named = {"spark.master": found.master, "spark.jars.packages": found.packages, "spark.jars": found.jars}
     pairs = (assignment.partition("=") for assignment in found.conf)
     return {key: value for key, value in named.items() if value} | {key: value for key, _, value in pairs}
+
+
+def _kept_classes() -> dict[str, str]:
+    archive = CHECKOUT / ARCHIVE if CHECKOUT else None
+    if archive is None or not archive.is_file():
+        return {}
+    return {"spark.driver.extraJavaOptions": f"{JAVA_OPTIONS} {java.mapping(archive)}"}
 
 
 def _submitted() -> dict[str, str]:
@@ -170,7 +180,3 @@ def _check(spark: SparkSession) -> None:
     if loader is None or loader.getResource(EXTENSION.replace(".", "/") + ".class") is None:
         spark.stop()
         raise ConfigError(f"Delta is not on Spark's class path: add `--packages {','.join(PACKAGES)}` to spark-submit.")
-
-
-if __name__ == "__main__":  # fills the jar cache: `make install` runs it once
-    open_session(Settings(), "install")

@@ -24,6 +24,7 @@ FOUNDATIONS: tuple[str, ...] = (
     "paths",
     "hadoop",
     "session",
+    "classes",
     "pins",
     "commit",
     "deltalog",

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import ssl
 import subprocess
 import sys
@@ -84,3 +85,14 @@ def test_trust_store_holds_what_python_trusts() -> None:
         warnings.simplefilter("ignore")
         store = pkcs12.load_pkcs12(java.trust_store(), b"changeit")
     assert {c.certificate.public_bytes(Encoding.DER) for c in store.additional_certs} == set(trusted)
+
+
+def test_an_archive_that_does_not_fit_is_passed_over_in_silence(tmp_path: Path) -> None:
+    archive = tmp_path / "a b" / "classes.jsa"
+    archive.parent.mkdir()
+    archive.write_bytes(b"from another Java")
+    java.ensure()
+    options = {**os.environ, "JDK_JAVA_OPTIONS": java.mapping(archive)}
+    command = Path(os.environ["JAVA_HOME"]) / "bin" / "java" if "JAVA_HOME" in os.environ else "java"
+    done = subprocess.run([command, "-version"], capture_output=True, text=True, check=True, env=options)
+    assert [line for line in done.stderr.splitlines() if "archive" in line and "JDK_JAVA_OPTIONS" not in line] == []
