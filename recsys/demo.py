@@ -32,6 +32,7 @@ NARRATED = {  # event of the log -> its line
     "training the encoder": "      encoder: {users:,} users, {behaviours:,} behaviours",
     "encoder epoch": "      epoch {epoch}: loss {loss}, recall@10 {recall_at_10} ({sequences_per_cpu_s:,} seq/CPU s)",
     "training the ranker": "      ranker: {examples:,} examples, {positives:,} positives",
+    "ranker at the start": "      before training: validation AUC {validation_auc}",
     "ranker epoch": "      epoch {epoch}: loss {loss}, validation AUC {validation_auc}",
     "decision": "      version {version}: {outcome}, {reason}",
 }

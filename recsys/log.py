@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import sys
 import time
 from collections.abc import Iterator
@@ -22,7 +23,8 @@ Value = str | int | float | bool | None
 class JsonLines(logging.Formatter):
     """One record as one JSON object: time (UTC), level, logger, event, then the record's fields.
 
-    The value of a field named like a column that points at a person is withheld, whoever logs it.
+    The value of a field named like a column that points at a person is withheld, whoever logs it. NaN and infinities
+    are null.
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -31,10 +33,14 @@ class JsonLines(logging.Formatter):
         line: dict[str, object] = {"time": moment.replace("+00:00", "Z"), "level": record.levelname}
         line |= {"logger": record.name, "event": record.getMessage()}
         fields: dict[str, Value] = getattr(record, "fields", {})
-        line |= {key: "[withheld]" if key in PERSONAL else value for key, value in fields.items()}
+        line |= {key: "[withheld]" if key in PERSONAL else _in_json(value) for key, value in fields.items()}
         if record.exc_info:
             line["trace"] = self.formatException(record.exc_info)
         return json.dumps(line, ensure_ascii=False, default=str)
+
+
+def _in_json(value: Value) -> Value:
+    return None if isinstance(value, float) and not math.isfinite(value) else value  # JSON has no word for them
 
 
 def configure(level: str = "INFO", stream: TextIO | None = None) -> None:

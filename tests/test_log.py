@@ -39,6 +39,12 @@ def test_ids_of_persons_are_withheld(lines: io.StringIO) -> None:
     }
 
 
+def test_a_line_is_json_whatever_the_numbers_are(lines: io.StringIO) -> None:
+    log.event(logging.getLogger("recsys"), "epoch", loss=float("nan"), gain=float("-inf"), auc=0.5)
+    record = json.loads(lines.getvalue(), parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
+    assert (record["loss"], record["gain"], record["auc"]) == (None, None, 0.5)
+
+
 def test_trace_stays_in_the_line(lines: io.StringIO) -> None:
     try:
         raise ValueError("bad")

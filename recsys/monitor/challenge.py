@@ -192,5 +192,8 @@ def _keep(decision: Decision) -> None:
 
 def _say(epoch: EpochLog) -> None:
     tracking.log_epoch(epoch)
-    figures = {"loss": round(epoch.loss, 4), "validation_auc": round(epoch.validation_auc, 4)}
-    event(log, "ranker epoch", logging.INFO, epoch=epoch.epoch, **figures)
+    reached = round(epoch.validation_auc, 4)
+    if epoch.epoch == 0:  # the weights that training starts from, which no loss has led to
+        event(log, "ranker at the start", logging.INFO, validation_auc=reached)
+        return
+    event(log, "ranker epoch", logging.INFO, epoch=epoch.epoch, loss=round(epoch.loss, 4), validation_auc=reached)

@@ -15,6 +15,7 @@ from recsys.errors import NoDataError
 from recsys.io import Warehouse
 from recsys.monitor import challenge
 from recsys.monitor.challenge import paths_of, snapshots_folder, train_and_challenge
+from recsys.ranking.train import EpochLog
 from recsys.registry.alias import Decision
 from recsys.registry.bundle import load, save
 from recsys.registry.compare import Comparison
@@ -60,3 +61,20 @@ def test_the_run_keeps_the_decision_and_its_figures(monkeypatch: pytest.MonkeyPa
     figures = {"challenger": 0.5, "champion": 0.25, "gain": 0.25, "low": 0.0, "high": 0.5, "ahead": 0.75}
     counts = {"requests": 9.0, "users": 5.0}
     assert seen == tags | {f"compare.{key}": value for key, value in (figures | counts).items()}
+
+
+def test_what_an_increment_starts_from_has_no_loss(
+    caplog: pytest.LogCaptureFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    nan = float("nan")
+    start = EpochLog(epoch=0, loss=nan, validation_logloss=0.3, validation_auc=0.81, examples=0, seconds=1.0)
+    first = EpochLog(epoch=1, loss=0.25, validation_logloss=0.2, validation_auc=0.85, examples=10, seconds=1.0)
+    with caplog.at_level("INFO", logger="recsys"), mlflow.start_run():
+        challenge._say(start)
+        challenge._say(first)
+    said = [(record.getMessage(), vars(record)["fields"]) for record in caplog.records if "fields" in vars(record)]
+    assert said == [
+        ("ranker at the start", {"validation_auc": 0.81}),
+        ("ranker epoch", {"epoch": 1, "loss": 0.25, "validation_auc": 0.85}),
+    ]
