@@ -80,15 +80,6 @@ def from_arrow(recent: pa.ListArray | pa.ChunkedArray, behaviours: Sequence[str]
     return from_columns({name: flat.field(name) for name in FIELDS}, offsets, behaviours)
 
 
-def listed(fields: Mapping[str, pa.Array]) -> pa.ListArray:
-    """A column of `recent` from one list column for each of its fields, all of the same lengths. NULL becomes empty."""
-    first = next(iter(fields.values()))
-    lengths = pc.fill_null(pc.list_value_length(first), 0).to_numpy(zero_copy_only=False)
-    offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
-    flat = [lists.flatten() for lists in fields.values()]
-    return pa.ListArray.from_arrays(offsets, pa.StructArray.from_arrays(flat, list(fields)))
-
-
 FIELDS = ("event_time", "behaviour", "item_id", "price_minor", "quantity", "value")
 
 

@@ -1,20 +1,18 @@
-"""The users' state in Spark, as a native aggregation, and their features; the NumPy functions run by an Arrow UDF."""
+"""The users' state in Spark, as a native aggregation, and their features; the NumPy functions run by `mapInArrow`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 
 import numpy as np
 import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.functions import arrow_udf
 from pyspark.sql.internal import InternalFunction
 
 from recsys.config import FeatureSettings, Settings
 from recsys.features.definitions import profile_features_of
-from recsys.features.history import FIELDS, listed
 from recsys.features.kept import text_column, texts_of
 from recsys.features.lifetime import aggregates, lifetime_features_of
 from recsys.features.profile import profile_features
@@ -22,6 +20,7 @@ from recsys.settings.user import QUERY
 from recsys.tables import RECENT_FIELDS
 
 UTC_US = pa.timestamp("us", tz="UTC")
+Batches = Iterator[pa.RecordBatch]
 
 
 def profile_state(events: DataFrame, settings: Settings) -> DataFrame:
@@ -69,19 +68,11 @@ def with_user_features(state: DataFrame, settings: Settings, constants: Mapping[
     `constants` become columns too. Were they literals of the plan, Spark would generate and compile the code of all
     these columns anew for each batch.
     """
-    more, names = dict(constants or {}), settings.features
-    computed = {f.name: f.type for f in profile_features_of(names) if f.name not in state.columns}
-    schema = ", ".join(f"`{name}` {type_}" for name, type_ in {**computed, **dict.fromkeys(more, "bigint")}.items())
-    texts = [text_column(text).name for text in texts_of(names.user)]
-    task = partial(_user_features, tuple(settings.behaviours), names, tuple(texts), more)
-
-    def compute(*columns: pa.Array) -> pa.Array:  # Spark asks for its annotations, which a partial has none of
-        return task(*columns)
-
-    # Field by field: the ids of the behaviours are the most of a row, and no feature reads them.
-    sent = [F.col("recent")[field] for field in FIELDS]
-    found = state.withColumn("computed", arrow_udf(compute, schema)("as_of", *sent, *texts))
-    return found.select(*state.columns, "computed.*")
+    more = dict(constants or {})
+    types = {f.name: f.type for f in profile_features_of(settings.features)}
+    own = ", ".join(f"`{name}` {type_}" for name, type_ in [*types.items(), *((name, "bigint") for name in more)])
+    schema = f"{state.drop(*types).schema.toDDL()}, {own}"
+    return state.mapInArrow(partial(_add_user_features, tuple(settings.behaviours), settings.features, more), schema)
 
 
 def user_profiles(events: DataFrame, settings: Settings) -> DataFrame:
@@ -89,18 +80,14 @@ def user_profiles(events: DataFrame, settings: Settings) -> DataFrame:
     return with_user_features(profile_state(events, settings), settings)
 
 
-def _user_features(
-    behaviours: tuple[str, ...],
-    settings: FeatureSettings,
-    texts: tuple[str, ...],
-    constants: Mapping[str, int],
-    *columns: pa.Array,
-) -> pa.Array:
-    """[rows] structs of what `with_user_features` adds; `columns` are as_of, FIELDS of `recent` and `texts`."""
-    as_of, fields, told = columns[0], columns[1 : 1 + len(FIELDS)], columns[1 + len(FIELDS) :]
-    rows = {"recent": listed(dict(zip(FIELDS, fields, strict=True))), **dict(zip(texts, told, strict=True))}
-    at = np.asarray(as_of.cast(UTC_US).cast(pa.int64()), dtype=np.int64)
-    found = profile_features(rows, at, behaviours, settings)
-    more = {name: pa.repeat(pa.scalar(value, pa.int64()), len(as_of)) for name, value in constants.items()}
-    names = [f.name for f in profile_features_of(settings) if f.name in found]
-    return pa.StructArray.from_arrays([*(found[name] for name in names), *more.values()], [*names, *more])
+def _add_user_features(
+    behaviours: tuple[str, ...], settings: FeatureSettings, constants: Mapping[str, int], batches: Batches
+) -> Batches:
+    features = [f.name for f in profile_features_of(settings)]
+    for batch in batches:
+        columns = dict(zip(batch.schema.names, batch.columns, strict=True))
+        at = np.asarray(columns["as_of"].cast(UTC_US).cast(pa.int64()), dtype=np.int64)
+        found = columns | profile_features(columns, at, behaviours, settings)
+        more = {name: pa.repeat(pa.scalar(value, pa.int64()), batch.num_rows) for name, value in constants.items()}
+        order = [*(name for name in columns if name not in features), *features]
+        yield pa.RecordBatch.from_pydict({name: found[name] for name in order} | more)
