@@ -28,13 +28,14 @@ def record(archive: Path) -> bool:
 
     Needs a process in which no JVM runs yet.
     """
+    archive.parent.mkdir(exist_ok=True)
     part = archive.with_suffix(f".{os.getpid()}")
     with tempfile.TemporaryDirectory() as folder:
-        options = f"{JAVA_OPTIONS} {QUICK} -XX:ArchiveClassesAtExit={part} -Xlog:disable"
+        options = f'{JAVA_OPTIONS} {QUICK} -XX:ArchiveClassesAtExit="{part}" -Xlog:disable'
         spark = open_session(Settings(warehouse=folder, spark={"spark.driver.extraJavaOptions": options}), "classes")
         exercise(spark, Path(folder))
-        _leave(spark)
-    if part.is_file():
+        ended = _ended(spark)
+    if ended == 0 and part.is_file():
         part.replace(archive)  # whole or not at all: a JVM that maps half an archive dies
     return archive.is_file()
 
@@ -53,13 +54,15 @@ def exercise(spark: SparkSession, folder: Path) -> None:
     spark.read.format("delta").load(table).groupBy("k").count().orderBy("k").write.parquet(str(folder / "counts"))
 
 
-def _leave(spark: SparkSession) -> None:
+def _ended(spark: SparkSession) -> int | None:
+    """Exit code of Spark's JVM, which ends with its standard input and writes the archive then; None: not ours."""
     spark.stop()
     atexit.unregister(spark.stop)
     gateway = SparkContext._gateway
-    if gateway is not None:
-        gateway.proc.stdin.close()  # Spark's JVM ends with its standard input, and writes the archive then
-        gateway.proc.wait()
+    if gateway is None:
+        return None
+    gateway.proc.stdin.close()
+    return int(gateway.proc.wait())
 
 
 if __name__ == "__main__":  # `make install` runs it once
