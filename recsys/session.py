@@ -32,7 +32,6 @@ EXTENSION = "io.delta.sql.DeltaSparkSessionExtension"
 STATE = "spark.sql.streaming.stateStore"
 # Where this code is a clone, what it needs beside itself is kept in the clone.
 CHECKOUT = PACKAGE.parent if (PACKAGE.parent / "setup.py").is_file() else None
-ARCHIVE = Path(".cache") / "classes.jsa"  # see recsys.classes
 # Spark matches a failed batch's whole Python trace with a regular expression that recurses: on the default stack of a
 # thread that overflows, and the query dies without its error.
 JAVA_OPTIONS = f"-Xss8m -Dlog4j2.configurationFile={(PACKAGE / 'log4j2.properties').as_uri()}"
@@ -141,7 +140,7 @@ def parse_submit_args(text: str) -> dict[str, str]:
 
 
 def _kept_classes() -> dict[str, str]:
-    archive = CHECKOUT / ARCHIVE if CHECKOUT else None
+    archive = CHECKOUT / java.ARCHIVE if CHECKOUT else None
     if archive is None or not archive.is_file():
         return {}
     return {"spark.driver.extraJavaOptions": f"{JAVA_OPTIONS} {java.mapping(archive)}"}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
-from recsys.java import mapping
+from recsys.java import ARCHIVE, mapping
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -24,7 +24,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Most of a JVM's first minutes is compiling code for the minutes after, and a small heap needs no threads to clean it.
 # The quick compiler alone would get 48 MB for its code, all of which these tests fill: it would compile it again.
 JAVA = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -XX:+UseSerialGC"
-CLASSES = ROOT / ".cache" / "classes.jsa"  # made by `make install`: also the cluster's JVMs start from it
+CLASSES = ROOT / ARCHIVE  # made by `make install`: also the cluster's JVMs start from it
 if CLASSES.is_file():
     JAVA += f" {mapping(CLASSES)}"
 os.environ.setdefault("JDK_JAVA_OPTIONS", JAVA)

@@ -8,7 +8,8 @@ import pytest
 from recsys import java, session
 from recsys.classes import exercise
 from recsys.config import Settings
-from recsys.session import ARCHIVE, CHECKOUT, LOCAL, session_conf
+from recsys.java import ARCHIVE
+from recsys.session import CHECKOUT, LOCAL, session_conf
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
