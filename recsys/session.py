@@ -35,6 +35,8 @@ CHECKOUT = PACKAGE.parent if (PACKAGE.parent / "setup.py").is_file() else None
 # Spark matches a failed batch's whole Python trace with a regular expression that recurses: on the default stack of a
 # thread that overflows, and the query dies without its error.
 JAVA_OPTIONS = f"-Xss8m -Dlog4j2.configurationFile={(PACKAGE / 'log4j2.properties').as_uri()}"
+# Columns without equal values: a dictionary of them is built, found too large and thrown away again.
+UNIQUE = ("event_id", "recent.list.element.event_id", "recent.list.element.event_time")
 
 REQUIRED: Mapping[str, str] = {
     "spark.sql.extensions": EXTENSION,
@@ -53,6 +55,7 @@ REQUIRED: Mapping[str, str] = {
     f"{STATE}.rocksdb.changelogCheckpointing.enabled": "true",
     # To count its keys, the store would look each one up before it is written.
     f"{STATE}.rocksdb.trackTotalNumberOfRows": "false",
+    **{f"spark.hadoop.parquet.enable.dictionary#{column}": "false" for column in UNIQUE},
     # Asked for each element of a user's list; left unset, the process's environment is searched each time.
     "spark.sql.types.framework.enabled": "false",
 }
