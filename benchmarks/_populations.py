@@ -27,6 +27,7 @@ PER_DAY = 200_000
 KINDS = ("view", "view", "click", "cart", "purchase")  # all are engaged
 PRICES, ITEMS = 9000, 5500
 FIRST = datetime(2025, 3, 3)
+STEP_US = 1_000_000  # between two of the behaviours before
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ class Uniform(Population):
         known = [(md5(f"user {n}".encode()).hexdigest(), hashed(f"u{n}")) for n in range(0, self.users, 2)]
         names = spark.createDataFrame(known, "user_id string, pseudonym string")
         ids = spark.range(0, len(known) * k, 1, 2)
-        made = events(ids, 2 * F.floor(F.col("id") / k), 0).join(F.broadcast(names), "user_id")
+        made = events(ids, 2 * F.floor(F.col("id") / k), 0, STEP_US).join(F.broadcast(names), "user_id")
         own.add_events(made.withColumn("user_id", F.col("pseudonym")))
         queries.wait([own.profiles()])
 

@@ -1,4 +1,4 @@
-"""A batch of 5,000 events at 100 thousand and at 2 million users, and with one user who has 30% of the events.
+"""A batch of 5,000 events at 100 thousand users and at 2 million, each with 50 behaviours before.
 
 One query runs all the time, so that no start is in the figures; batches are timed by the query's own progress.
 """
@@ -20,23 +20,22 @@ from recsys.config import StreamSettings
 from recsys.errors import RecsysError
 
 SMALL, TIMES = 100_000, 20  # users, and how many times as many there are at the end
-EACH = 2  # behaviours of a user before the measured batches
+EACH = 50  # behaviours of a user before the measured batches
 BATCH = 5_000  # events of a measured batch
-WARM, MEASURED, HOT = 3, 7, 12  # batches
-HOT_SHARE = 0.3
+WARM, MEASURED = 3, 7  # batches
 START = "2025-01-01 00:00:00"
-LONGEST_S = 300.0
+STEP_US = 10_000  # between two events: all behaviours of all users lie within the month before the last batch
+LONGEST_S = 600.0
 
 
-def scaling_and_hot_key(run: Run, spark: SparkSession, folder: Path, mapping: str, *, small: int, cap_s: float) -> None:
-    """`hot_key` at the small population, `scaling_20x` after it has grown until 20 times as many or `cap_s` seconds."""
+def scaling(run: Run, spark: SparkSession, folder: Path, mapping: str, *, small: int, cap_s: float) -> None:
+    """`scaling_20x`: a batch after the population has grown until 20 times as many users or `cap_s` seconds."""
     own = pipeline(spark, folder, mapping, limits=StreamSettings(max_events_files=1))
     feed = Feed(own, own.profiles(EAGER), run.seed)
     try:
         feed.population(0, small)
         measured(feed, small, WARM)
         before = measured(feed, small, MEASURED)
-        hot = measured(feed, small, HOT, HOT_SHARE)
         users, began = small, time.monotonic()
         while users < TIMES * small and time.monotonic() - began < cap_s:
             feed.population(users, users + small)
@@ -45,8 +44,7 @@ def scaling_and_hot_key(run: Run, spark: SparkSession, folder: Path, mapping: st
         after = measured(feed, users, MEASURED)
     finally:
         stop(feed.query)
-    add_scaling(run, small, users, before, after)
-    add_hot_key(run, small, hot)
+    add(run, small, users, before, after)
 
 
 @dataclass
@@ -64,12 +62,10 @@ class Feed:
         ids = self.own.warehouse.spark.range(first * EACH, last * EACH, 1, 2)
         self._send(events(ids, F.floor(F.col("id") / EACH), self.sent), (last - first) * EACH)
 
-    def batch(self, users: int, share: float = 0.0) -> float:
-        """Seconds of a batch of random users among `users`; `share` of its events belong to user 0."""
+    def batch(self, users: int) -> float:
+        """Seconds of a batch of random users among `users`."""
         ids = self.own.warehouse.spark.range(0, BATCH, 1, 1)
-        anybody = F.floor(F.rand(self.seed + self.sent) * users)
-        user = F.when(F.col("id") < share * BATCH, F.lit(0)).otherwise(anybody) if share else anybody
-        return self._send(events(ids, user, self.sent), BATCH)
+        return self._send(events(ids, F.floor(F.rand(self.seed + self.sent) * users), self.sent), BATCH)
 
     def _send(self, made: DataFrame, size: int) -> float:
         self.own.add_events(made)
@@ -81,10 +77,10 @@ class Feed:
         return sum(seconds for _, seconds in found.values())
 
 
-def events(ids: DataFrame, user: Column, offset: int) -> DataFrame:
+def events(ids: DataFrame, user: Column, offset: int, step_us: int = STEP_US) -> DataFrame:
     """One clean row of `events` for each id; ids and times grow with `offset`, so no two rows are equal."""
     number = F.col("id") + F.lit(offset)
-    at = F.timestamp_micros(F.unix_micros(F.lit(START).cast("timestamp")) + number * 1_000_000)
+    at = F.timestamp_micros(F.unix_micros(F.lit(START).cast("timestamp")) + number * step_us)
     kinds = F.array(*map(F.lit, ("view", "view", "click", "cart", "purchase")))
     empty = F.lit(None).cast("string")
     return ids.select(
@@ -106,12 +102,12 @@ def events(ids: DataFrame, user: Column, offset: int) -> DataFrame:
     )
 
 
-def measured(feed: Feed, users: int, times: int, share: float = 0.0) -> list[float]:
+def measured(feed: Feed, users: int, times: int) -> list[float]:
     """Seconds of `times` batches, one after the other."""
-    return [feed.batch(users, share) for _ in range(times)]
+    return [feed.batch(users) for _ in range(times)]
 
 
-def add_scaling(run: Run, small: int, users: int, before: list[float], after: list[float]) -> None:
+def add(run: Run, small: int, users: int, before: list[float], after: list[float]) -> None:
     """The median batch at the end over the median batch at the beginning."""
     ours, peer = statistics.median(after), statistics.median(before)
     reached = "" if users == TIMES * small else f"; the time ran out at {users / small:.0f} times as many"
@@ -125,25 +121,5 @@ def add_scaling(run: Run, small: int, users: int, before: list[float], after: li
         peer_value=peer,
         ratio=ours / peer,
         more={"users": users, "note": f"profiles query, {EACH} behaviours a user before{reached}"},
-    )
-    run.add(figure)
-
-
-def add_hot_key(run: Run, users: int, hot: list[float]) -> None:
-    """The slowest batch over the median."""
-    middle = statistics.median(hot)
-    figure = Figure(
-        metric="hot_key",
-        value=max(hot),
-        unit="s/batch",
-        rows=BATCH,
-        seconds=sum(hot),
-        peer="median batch",
-        peer_value=middle,
-        ratio=max(hot) / middle,
-        more={
-            "users": users,
-            "note": f"profiles query, {len(hot)} batches, one user has {HOT_SHARE:.0%} of the events",
-        },
     )
     run.add(figure)

@@ -123,6 +123,26 @@ def test_the_running_session_is_shared_and_writes_delta(spark: SparkSession, tmp
     assert spark.read.format("delta").load(path).count() == 6
 
 
+def test_columns_of_unique_values_are_written_without_a_dictionary(spark: SparkSession, tmp_path: Path) -> None:
+    from pyarrow.parquet import ParquetFile
+    from pyspark.sql import functions as F
+
+    from recsys.session import UNIQUE
+    from recsys.tables import EVENTS, RECENT_FIELDS
+
+    assert {name.rpartition(".")[2] for name in UNIQUE} <= set(RECENT_FIELDS) & {c.name for c in EVENTS.columns}
+    behaviour = F.struct(
+        F.lit("e").alias("event_id"), F.current_timestamp().alias("event_time"), F.lit("i").alias("item_id")
+    )
+    rows = spark.range(10).select(F.lit("e").alias("event_id"), F.array(behaviour).alias("recent"))
+    rows.write.format("delta").save(str(tmp_path / "table"))
+    (file,) = (tmp_path / "table").glob("*.parquet")
+    group = ParquetFile(file).metadata.row_group(0)
+    columns = {group.column(n).path_in_schema: set(group.column(n).encodings) for n in range(group.num_columns)}
+    plain = {path for path, used in columns.items() if not used & {"PLAIN_DICTIONARY", "RLE_DICTIONARY"}}
+    assert plain == set(UNIQUE)
+
+
 def test_local_files_are_renamed_without_a_process_and_hdfs_as_spark_does(spark: SparkSession) -> None:
     from recsys.session import LOCAL_RENAMES, RENAMES, on_local_files
 
