@@ -28,10 +28,15 @@ from recsys.errors import ConfigError
 from recsys.log import event as event_
 
 AVAILABLE_NOW = "available-now"
-# Off for the streaming queries alone. Spark infers what holds for each column of a plan, to add filters: on a batch's
-# wide projections that takes longer than the batch, and there is nothing to filter. And it looks for the best way to
-# compress each column of a cached batch, which is gone a moment later.
-OFF = ("spark.sql.constraintPropagation.enabled", "spark.sql.inMemoryColumnarStorage.compressed")
+# For the streaming queries alone. Spark infers what holds for each column of a plan, to add filters: on a batch's wide
+# projections that takes longer than the batch, and there is nothing to filter. It looks for the best way to compress
+# each column of a cached batch, which is gone a moment later. And it sends 10,000 rows at once to Python: as full
+# profiles they have 300 MB, which no processor's cache holds.
+LEAN = {
+    "spark.sql.constraintPropagation.enabled": "false",
+    "spark.sql.inMemoryColumnarStorage.compressed": "false",
+    "spark.sql.execution.arrow.maxBytesPerBatch": str(8 << 20),
+}
 log = logging.getLogger(__name__)
 
 
@@ -59,11 +64,13 @@ def start(
 
 @contextmanager
 def _lean(spark: SparkSession) -> Iterator[None]:
-    """A query keeps the session's settings of the moment it starts."""
-    before = {name: str(spark.conf.get(name)) for name in OFF}
+    """A query keeps the session's settings of the moment it starts. What was set from outside stays."""
+    given = spark.sparkContext.getConf()
+    wanted = {name: value for name, value in LEAN.items() if not given.contains(name)}
+    before = {name: str(spark.conf.get(name)) for name in wanted}
     try:
-        for name in OFF:
-            spark.conf.set(name, "false")
+        for name, value in wanted.items():
+            spark.conf.set(name, value)
         yield
     finally:
         for name, value in before.items():

@@ -39,18 +39,33 @@ def test_an_unknown_trigger_is_refused(spark: SparkSession, tmp_path: Path) -> N
         queries.start(ticking(spark), lambda rows, n: None, name="t", point=point(tmp_path), trigger="availablenow")
 
 
-@pytest.mark.parametrize("name", queries.OFF)
-def test_what_only_costs_a_stream_is_off_for_the_query_alone(spark: SparkSession, tmp_path: Path, name: str) -> None:
-    before, seen = spark.conf.get(name), list[str | None]()
+def noted(spark: SparkSession, folder: Path) -> list[dict[str, str | None]]:
+    """What a query's batches find of the settings that are for streams alone."""
+    seen = []
 
     def note(rows: DataFrame, batch: int) -> None:
-        seen.append(rows.sparkSession.conf.get(name))
+        seen.append({name: rows.sparkSession.conf.get(name) for name in queries.LEAN})
 
-    query = queries.start(ticking(spark), note, name="n", point=point(tmp_path), trigger=queries.AVAILABLE_NOW)
+    query = queries.start(ticking(spark), note, name="n", point=point(folder), trigger=queries.AVAILABLE_NOW)
     queries.wait([query])
-    assert seen
-    assert set(seen) == {"false"}
-    assert spark.conf.get(name) == before == "true"
+    return seen
+
+
+def test_what_costs_a_stream_is_set_for_the_query_alone(spark: SparkSession, tmp_path: Path) -> None:
+    before = {name: spark.conf.get(name) for name in queries.LEAN}
+    found = noted(spark, tmp_path)
+    assert found[0] == queries.LEAN
+    assert {name: spark.conf.get(name) for name in queries.LEAN} == before
+    assert not before.items() & queries.LEAN.items()
+
+
+def test_a_query_keeps_what_was_set_from_outside(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = next(iter(queries.LEAN))
+    conf = spark.sparkContext.getConf().set(given, "true")
+    monkeypatch.setattr(type(spark.sparkContext), "getConf", lambda _: conf)
+    assert noted(spark, tmp_path)[0] == queries.LEAN | {given: "true"}
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

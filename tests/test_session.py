@@ -134,7 +134,7 @@ def test_columns_of_unique_values_are_written_without_a_dictionary(spark: SparkS
     behaviour = F.struct(
         F.lit("e").alias("event_id"), F.current_timestamp().alias("event_time"), F.lit("i").alias("item_id")
     )
-    rows = spark.range(10).select(F.lit("e").alias("event_id"), F.array(behaviour).alias("recent"))
+    rows = spark.range(0, 10, 1, 1).select(F.lit("e").alias("event_id"), F.array(behaviour).alias("recent"))
     rows.write.format("delta").save(str(tmp_path / "table"))
     (file,) = (tmp_path / "table").glob("*.parquet")
     group = ParquetFile(file).metadata.row_group(0)
