@@ -28,6 +28,7 @@ from recsys.simulate.lines import FIELDS
 from recsys.tables import BATCHES
 
 LARGEST = 200_000  # events in a micro-batch
+WARM = 2  # rounds: in the first two, a tenth of our processor time and more still goes to the JIT compiler
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def throughput(run: Run, spark: SparkSession, folder: Path, mapping: str, quick:
 
 
 def of_population(run: Run, spark: SparkSession, folder: Path, mapping: str, population: Population) -> None:
-    """The median of FEWEST runs beside the fastest of as many pass-throughs, in turns; a first round warms up.
+    """The median of FEWEST runs beside the fastest of as many pass-throughs, in turns; WARM rounds come before.
 
     The peer reads the same JSON lines with a schema and appends to Delta, in batches of as many files.
     """
@@ -62,20 +63,20 @@ def of_population(run: Run, spark: SparkSession, folder: Path, mapping: str, pop
     first = pipeline(spark, folder / "before", mapping, source, limits)
     population.prepare(first)
     ours, peer = [], []
-    for n in range(FEWEST + 1):
+    for n in range(WARM + FEWEST):
         place = folder / str(n)
         own = first.copied(place)
         ours.append({"ingest": cost(partial(through, own.ingest)), "profiles": cost(partial(through, own.profiles))})
         peer.append(cost(partial(pass_through, spark, source, place / "peer")))
         check(own, lines)
         shutil.rmtree(place)
-    add(run, population, lines, ours[1:], peer[1:])
-    add_stages(run, population, lines, first, statistics.median(each["ingest"].wall for each in ours[1:]))
+    add(run, population, lines, ours[WARM:], peer[WARM:])
+    add_stages(run, population, lines, first, statistics.median(each["ingest"].wall for each in ours[WARM:]))
 
 
 def add(run: Run, population: Population, lines: int, ours: list[dict[str, Cost]], peer: list[Cost]) -> None:
     """Both ratios, and the seconds of both queries."""
-    note = f"{population.about}; gzipped JSON, at most {LARGEST} events a batch, both queries in turn, starts included"
+    note = f"{population.about}; gzipped JSON, at most {LARGEST} events a batch, both queries in turn, starts included; {WARM} rounds before"
     wall = statistics.median(sum(cost.wall for cost in each.values()) for each in ours)
     cpu = statistics.median(sum(cost.cpu for cost in each.values()) for each in ours)
     fastest, least = min(each.wall for each in peer), min(each.cpu for each in peer)
