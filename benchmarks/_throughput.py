@@ -76,7 +76,8 @@ def of_population(run: Run, spark: SparkSession, folder: Path, mapping: str, pop
 
 def add(run: Run, population: Population, lines: int, ours: list[dict[str, Cost]], peer: list[Cost]) -> None:
     """Both ratios, and the seconds of both queries."""
-    note = f"{population.about}; gzipped JSON, at most {LARGEST} events a batch, both queries in turn, starts included; {WARM} rounds before"
+    how = f"at most {LARGEST} events a batch, both queries in turn, starts included, {WARM} rounds before"
+    note = f"{population.about}; gzipped JSON, {how}"
     wall = statistics.median(sum(cost.wall for cost in each.values()) for each in ours)
     cpu = statistics.median(sum(cost.cpu for cost in each.values()) for each in ours)
     fastest, least = min(each.wall for each in peer), min(each.cpu for each in peer)

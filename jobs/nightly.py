@@ -10,13 +10,13 @@ import argparse
 import sys
 from datetime import date
 
-from jobs import backfill, catalogue, embed, evaluate, parity, recommend, stream, train_encoder, train_ranker
+from jobs import backfill, catalogue, embed, evaluate, fold, parity, recommend, stream, train_encoder, train_ranker
 from recsys import flow, nightly
 from recsys.job import Context, Job, day_argument, run, run_inside
 
 JOBS = {
     module.JOB.name: module
-    for module in (stream, catalogue, backfill, parity, train_encoder, train_ranker, embed, recommend, evaluate)
+    for module in (stream, catalogue, backfill, parity, fold, train_encoder, train_ranker, embed, recommend, evaluate)
 }
 
 

@@ -54,6 +54,12 @@ STAGES: tuple[Stage, ...] = (
         writes=("parity",),
     ),
     Stage(
+        name="fold",
+        does="newest rows, sums, larger files",
+        reads=("user_profiles", "item_tiles", "events", "rejected_events", "user_embeddings"),
+        writes=("user_profiles", "item_tiles"),
+    ),
+    Stage(
         name="train_encoder",
         does="Transformer on sequences, from the champion's",
         reads=("events", "items", REGISTRY),

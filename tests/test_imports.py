@@ -28,6 +28,7 @@ FOUNDATIONS: tuple[str, ...] = (
     "pins",
     "commit",
     "deltalog",
+    "rewrite",
     "io",
     "past",
     "arrivals",
@@ -35,7 +36,7 @@ FOUNDATIONS: tuple[str, ...] = (
 )
 FOUNDATIONS += ("archive", "checkpoints", "queries", "flow")
 TENSOR = ("features", "content", "encoder", "candidates", "ranking", "topn", "registry", "serving")
-ORDER = (*FOUNDATIONS, "events", "simulate", *TENSOR, "monitor", "job", "nightly", "demo")
+ORDER = (*FOUNDATIONS, "events", "simulate", *TENSOR, "monitor", "fold", "job", "nightly", "demo")
 SPARK_MODULES = {
     "spark",
     "stream",

@@ -188,6 +188,13 @@ class EvaluateSettings(Section):
     resamples: int = Field(500, ge=100, description="bootstrap resamples of the users")
 
 
+class FoldSettings(Section):
+    """What the night does so that tables do not grow by what nobody reads."""
+
+    packed_days: int = Field(8, ge=1, description="age in days from which files of `events` are packed into large ones")
+    vacuum: bool = Field(False, description="delete files that only versions of more than a week ago need")
+
+
 class Settings(Section):
     """Everything that a job reads."""
 
@@ -210,6 +217,7 @@ class Settings(Section):
     registry: RegistrySettings = RegistrySettings()
     serving: ServingSettings = ServingSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
+    fold: FoldSettings = FoldSettings()
     spark: dict[str, str] = Field(default={}, description="Spark settings; spark-submit's own win")
 
     @field_validator("spark", mode="before")

@@ -18,6 +18,7 @@ from jobs import (
     demo,
     embed,
     evaluate,
+    fold,
     nightly,
     online,
     parity,
@@ -36,7 +37,7 @@ from tests.nights.night import progress_log
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-STAGES = (stream, catalogue, backfill, parity, train_encoder, train_ranker, embed, recommend, evaluate)
+STAGES = (stream, catalogue, backfill, parity, fold, train_encoder, train_ranker, embed, recommend, evaluate)
 MODULES = (*STAGES, nightly, online, rebuild)
 OPTIONS = {"backfill": ["--from", "2026-03-01", "--to", "2026-03-02"]}
 OWN = {
@@ -48,6 +49,7 @@ OWN = {
     "train_ranker": ("--date", "--full"),
     "recommend": ("--date",),
     "evaluate": ("--date",),
+    "fold": ("--date",),
     "nightly": ("--date",),
 }
 

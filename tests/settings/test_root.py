@@ -23,4 +23,4 @@ def test_every_setting_is_described() -> None:
                 sections.append(kind)
             else:
                 assert field.description, f"{section.__name__}.{name}"
-    assert len(sections) == 11
+    assert len(sections) == 12
