@@ -11,12 +11,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from py4j.java_gateway import JavaObject
+from py4j.protocol import Py4JJavaError
 from pyspark.sql import DataFrame, SparkSession
 
 from recsys.deltalog import DELTA_LOG
+from recsys.errors import RefusedError
 from recsys.hadoop import java_class
 
 OPERATION = "org.apache.spark.sql.delta.DeltaOperations$ManualUpdate$"
+CONFLICTS = ("io.delta.exceptions.Concurrent", "io.delta.exceptions.MetadataChanged")
 CONVERTERS = "scala.jdk.javaapi.CollectionConverters"
 # Fields of Delta's AddFile before and behind its `dataChange`: there is no other way to copy one.
 BEFORE = ("path", "partitionValues", "size", "modificationTime")
@@ -37,7 +40,7 @@ def rewrite(
 
     `rows` have the table's columns and are made of that version. `replaced` says which partitions they replace, by
     default all. `tags` go into the table's history. What others appended since then stays. The driver holds the names
-    of the files. Raises Delta's ConcurrentModificationException where some of these files are gone since then.
+    of the files. Raises RefusedError where some of these files are gone since then, or the table has other columns.
     """
     option, convert = java_class(spark, "scala.Option"), java_class(spark, CONVERTERS)
     log = java_class(spark, DELTA_LOG).forTable(spark._jsparkSession, path)
@@ -55,7 +58,15 @@ def rewrite(
     for name, value in tags.items():
         named.put(name, value)
     said = getattr(_single(spark, "scala.collection.immutable.Map$"), "from")(convert.asScala(named))
-    return int(transaction.commit(convert.asScala(actions).toSeq(), _single(spark, OPERATION), said))
+    try:
+        return int(transaction.commit(convert.asScala(actions).toSeq(), _single(spark, OPERATION), said))
+    except Py4JJavaError as error:
+        if not error.java_exception.getClass().getName().startswith(CONFLICTS):
+            raise
+        raise RefusedError(
+            f"the files that {path!r} had at version {version} were changed meanwhile, by another fold, OPTIMIZE or a "
+            "new column. Nothing was written; run the same again."
+        ) from error
 
 
 def _single(spark: SparkSession, name: str) -> JavaObject:

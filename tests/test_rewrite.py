@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from py4j.protocol import Py4JJavaError
+
+from recsys.errors import RefusedError
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -43,8 +44,19 @@ def test_files_of_a_version_are_replaced_and_later_ones_stay(spark: SparkSession
     info, *files = (json.loads(line) for line in lines)
     assert info["commitInfo"]["tags"] == TAGS
     assert {next(iter(file.values()))["dataChange"] for file in files} == {False}
-    with pytest.raises(Py4JJavaError, match="Concurrent"):  # the files of version 1 are gone
+    with pytest.raises(RefusedError, match="had at version 1 were changed meanwhile, by another fold"):
         rewrite(spark, str(tmp_path), 1, odd, TAGS, lambda partition: partition["p"] == "1")
+
+
+def test_a_column_that_came_since_is_a_refusal(spark: SparkSession, tmp_path: Path) -> None:
+    from recsys.rewrite import rewrite
+
+    append(spark, tmp_path, 0)
+    rows = at(spark, tmp_path, 0)
+    spark.sql(f"ALTER TABLE delta.`{tmp_path}` ADD COLUMNS (more INT)")
+    with pytest.raises(RefusedError, match="or a new column"):
+        rewrite(spark, str(tmp_path), 0, rows, TAGS)
+    assert at(spark, tmp_path).columns == ["id", "p", "more"]
 
 
 def test_all_files_are_replaced_where_nothing_is_said_of_partitions(spark: SparkSession, tmp_path: Path) -> None:
