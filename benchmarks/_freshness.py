@@ -16,6 +16,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.streaming.query import StreamingQuery
 
+from benchmarks._growth import growth
 from benchmarks._pipeline import EAGER, Pipeline, pipeline, stop
 from benchmarks._record import ROOT, Figure, Run
 from recsys.errors import RecsysError
@@ -41,7 +42,7 @@ class Load:
 
 
 def freshness(run: Run, spark: SparkSession, folder: Path, mapping: str, load: Load) -> None:
-    """`freshness_p50` and `freshness_p99` of the engaged events of `load.measured_s` seconds."""
+    """`freshness_p50` and `freshness_p99` of the engaged events of `load.measured_s` seconds, then `growth`."""
     source, running = folder / "source", list[StreamingQuery]()
     own = pipeline(spark, folder / "tables", mapping, f"{source}/events")
     try:
@@ -57,6 +58,7 @@ def freshness(run: Run, spark: SparkSession, folder: Path, mapping: str, load: L
         for query in running:
             stop(query)
     add(run, load, waited(own, load, seen, begin))
+    growth(run, own)
 
 
 @contextmanager
