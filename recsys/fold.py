@@ -16,7 +16,7 @@ from delta.tables import DeltaTable
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from recsys.commit import VERSION, Commit
+from recsys.commit import VERSION
 from recsys.config import FoldSettings
 from recsys.deltalog import commit_info, files_of
 from recsys.events.ingest import QUERY as EVENTS_QUERY
@@ -63,9 +63,10 @@ def fold(warehouse: Warehouse, settings: FoldSettings, day: date) -> Iterator[st
     commit = replace(warehouse.next_batch(JOB), epoch=view.epoch(USER_PROFILES) or 0)
     versions: dict[str, int] = {}
     for table, planned in ((USER_PROFILES, _profiles), (ITEM_TILES, _tiles)):
-        plan = planned(view, day) if view.has(table) and not _folded(view, table) else None
-        if plan:
-            versions |= _written(view, table, plan, commit)
+        if view.has(table) and (done := _folded(view, table)) is not None:
+            versions[table.name] = done
+        elif view.has(table) and (plan := planned(view, day)) is not None:
+            versions |= _written(view, table, plan)
         yield table.name
     warehouse.finish(commit, versions, started)
     for table in PACKED:
@@ -127,13 +128,15 @@ def _ended(view: View, query: str, epoch: int | None = None) -> Column | None:
     return F.expr(f"epoch < {at['epoch']} OR (epoch = {at['epoch']} AND batch <= {at['batch']})")
 
 
-def _folded(view: View, table: Table) -> bool:
-    """Whether nothing was written since the fold before."""
-    info = commit_info(view.warehouse.spark, view.warehouse.path(table), view.versions[table.name])
-    return info is not None and info.get("tags") == TAGS
+def _folded(view: View, table: Table) -> int | None:
+    """The newest version where only folds, perhaps a killed one, came after what readers see. None: others did."""
+    spark, path, seen = view.warehouse.spark, view.warehouse.path(table), view.versions[table.name]
+    now = view.warehouse.version(table)
+    since = (commit_info(spark, path, version) or {} for version in range(min(seen + 1, now), now + 1))
+    return now if all(info.get("tags") == TAGS for info in since) else None
 
 
-def _written(view: View, table: Table, plan: Plan, commit: Commit) -> Mapping[str, int]:
+def _written(view: View, table: Table, plan: Plan) -> Mapping[str, int]:
     """Commit the plan. The version for readers: none where others wrote in between, whose batch may not have ended."""
     warehouse, before = view.warehouse, view.versions[table.name]
     version = rewrite(warehouse.spark, warehouse.path(table), before, plan.rows, TAGS, plan.replaced)

@@ -136,6 +136,27 @@ def test_rows_of_a_batch_that_was_killed_wait_for_its_replay(shop: Folded, monke
     check(shop, events)
 
 
+def test_a_fold_that_was_killed_is_taken_over_by_the_next(shop: Folded, monkeypatch: pytest.MonkeyPatch) -> None:
+    from recsys.io import Warehouse
+
+    def killed(self: Warehouse, *args: Any, **kwargs: Any) -> None:
+        raise KeyError("killed")
+
+    events = log(10, 50)
+    shop.batch(third(events, 0), 0)
+    shop.batch(third(events, 1), 1)
+    before, seen = shop.profiles(), shop.version()
+    with monkeypatch.context() as patch:
+        patch.setattr(Warehouse, "finish", killed)
+        with pytest.raises(KeyError, match="killed"):
+            shop.fold()
+    assert shop.version() == seen + 1
+    assert shop.warehouse.view().versions[USER_PROFILES.name] == seen
+    shop.fold()
+    assert shop.warehouse.view().versions[USER_PROFILES.name] == shop.version() == seen + 1
+    assert shop.profiles() == before
+
+
 def test_an_epoch_in_the_making_stays_and_former_ones_go(shop: Folded) -> None:
     """As jobs/rebuild.py does it: its batches name no table until the switch."""
     from pyspark.sql import functions as F
