@@ -56,8 +56,8 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         name="fold",
         does="newest rows, sums, larger files",
-        reads=("user_profiles", "item_tiles", "events", "rejected_events", "user_embeddings"),
-        writes=("user_profiles", "item_tiles"),
+        reads=(),
+        writes=("user_profiles", "item_tiles", "events", "rejected_events", "user_embeddings"),  # in other files
     ),
     Stage(
         name="train_encoder",

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from delta import exceptions
 from py4j.java_gateway import JavaObject
-from py4j.protocol import Py4JJavaError
 from pyspark.sql import DataFrame, SparkSession
 
 from recsys.deltalog import DELTA_LOG
@@ -19,7 +19,11 @@ from recsys.errors import RefusedError
 from recsys.hadoop import java_class
 
 OPERATION = "org.apache.spark.sql.delta.DeltaOperations$ManualUpdate$"
-CONFLICTS = ("io.delta.exceptions.Concurrent", "io.delta.exceptions.MetadataChanged")
+CONFLICTS = (
+    exceptions.ConcurrentDeleteDeleteException,
+    exceptions.ConcurrentDeleteReadException,
+    exceptions.MetadataChangedException,
+)
 CONVERTERS = "scala.jdk.javaapi.CollectionConverters"
 # Fields of Delta's AddFile before and behind its `dataChange`: there is no other way to copy one.
 BEFORE = ("path", "partitionValues", "size", "modificationTime")
@@ -60,9 +64,7 @@ def rewrite(
     said = getattr(_single(spark, "scala.collection.immutable.Map$"), "from")(convert.asScala(named))
     try:
         return int(transaction.commit(convert.asScala(actions).toSeq(), _single(spark, OPERATION), said))
-    except Py4JJavaError as error:
-        if not error.java_exception.getClass().getName().startswith(CONFLICTS):
-            raise
+    except CONFLICTS as error:
         raise RefusedError(
             f"the files that {path!r} had at version {version} were changed meanwhile, by another fold, OPTIMIZE or a "
             "new column. Nothing was written; run the same again."

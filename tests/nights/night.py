@@ -120,9 +120,12 @@ def started(lines: Sequence[dict[str, Any]]) -> list[str]:
 @contextmanager
 def watched(nights: Nights, jobs: dict[str, Any]) -> Iterator[None]:
     """Note each table that a job reads or writes."""
+    from recsys import fold
     from recsys.io import View, Warehouse
+    from recsys.rewrite import rewrite
 
     now: list[str] = []
+    pack = fold._pack
     read, write = View.read, Warehouse.write
 
     def noted_read(view: View, table: Table) -> DataFrame:
@@ -133,7 +136,17 @@ def watched(nights: Nights, jobs: dict[str, Any]) -> Iterator[None]:
         nights.writes[now[-1]].add(table.name)
         return write(warehouse, table, *more, **options)
 
+    def noted_rewrite(spark: SparkSession, path: str, *more: Any) -> int:
+        nights.writes[now[-1]].add(path.rpartition("/")[2])
+        return rewrite(spark, path, *more)
+
+    def noted_pack(warehouse: Warehouse, table: Table, last: date) -> None:
+        nights.writes[now[-1]].add(table.name)
+        pack(warehouse, table, last)
+
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fold, "rewrite", noted_rewrite)
+        patch.setattr(fold, "_pack", noted_pack)
         patch.setattr(View, "read", noted_read)
         patch.setattr(Warehouse, "write", noted_write)
         for name, module in jobs.items():
