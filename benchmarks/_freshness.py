@@ -17,7 +17,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.streaming.query import StreamingQuery
 
 from benchmarks._growth import growth
-from benchmarks._pipeline import EAGER, Pipeline, pipeline, stop
+from benchmarks._pipeline import EAGER, Pipeline, pipeline, stop, wait_for_table
 from benchmarks._record import ROOT, Figure, Run
 from recsys.errors import RecsysError
 from recsys.features.history import F64
@@ -83,14 +83,6 @@ def wait_for_file(folder: Path) -> None:
     while not any(folder.glob("*.json.gz")):
         if time.monotonic() > ends:
             raise RecsysError(f"the generator wrote nothing into {str(folder)!r} within {FIRST_FILE_S:.0f} s.")
-        time.sleep(POLL_S)
-
-
-def wait_for_table(own: Pipeline, query: StreamingQuery) -> None:
-    """Until the first query has made `events`."""
-    while not own.warehouse.exists(EVENTS):
-        if query.exception() or not query.isActive:
-            raise RecsysError(f"{query.name} ended early: {query.exception()}")
         time.sleep(POLL_S)
 
 

@@ -12,8 +12,7 @@ import numpy as np
 from pyspark.sql import SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
-from benchmarks._freshness import wait_for_table
-from benchmarks._pipeline import EAGER, pipeline, stop, wait_for_rows
+from benchmarks._pipeline import EAGER, pipeline, stop, wait_for_rows, wait_for_table
 from benchmarks._populations import FIRST, ITEMS, PRICES, line
 from benchmarks._record import Figure, Run
 from recsys.config import StreamSettings

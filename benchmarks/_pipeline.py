@@ -106,6 +106,14 @@ def wait_for_rows(query: StreamingQuery, wanted: int, before: set[int], limit_s:
         time.sleep(POLL_S)
 
 
+def wait_for_table(own: Pipeline, query: StreamingQuery) -> None:
+    """Until the first query has made `events`."""
+    while not own.warehouse.exists(EVENTS):
+        if query.exception() or not query.isActive:
+            raise RecsysError(f"{query.name} ended early: {query.exception()}")
+        time.sleep(POLL_S)
+
+
 def stop(query: StreamingQuery, patience_s: float = 60.0) -> None:
     """Stop between two batches: Spark's own stop breaks a running one off."""
     ends = time.monotonic() + patience_s

@@ -8,6 +8,7 @@ look at the table (`overwrite` without a change of data).
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 
 from delta import exceptions
@@ -55,9 +56,10 @@ def rewrite(
     actions = java_class(spark, "java.util.ArrayList")()
     for file in written:
         actions.add(_unchanged(file))
+    now = int(time.time() * 1000)
     for file in snapshot.allFiles().collectAsList():
         if replaced is None or replaced(convert.asJava(file.partitionValues())):
-            actions.add(file.removeWithTimestamp(_now(spark), False))
+            actions.add(file.removeWithTimestamp(now, False))
     named = java_class(spark, "java.util.HashMap")()
     for name, value in tags.items():
         named.put(name, value)
@@ -74,10 +76,6 @@ def rewrite(
 def _single(spark: SparkSession, name: str) -> JavaObject:
     """The only instance of a Scala object."""
     return getattr(java_class(spark, name), "MODULE$")
-
-
-def _now(spark: SparkSession) -> int:
-    return int(java_class(spark, "java.lang.System").currentTimeMillis())
 
 
 def _unchanged(file: JavaObject) -> JavaObject:

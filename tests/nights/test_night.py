@@ -100,9 +100,8 @@ def test_jobs_read_and_write_what_they_declare(nights: Nights, first: Done) -> N
     stores = {flow.SOURCE, flow.REGISTRY, "encoders", "report"}
     for name, stage in BY_NAME.items():
         own = {*stage.writes, BATCHES.name}
-        unmade = (
-            {"user_embeddings"} if name in {"stream", "fold"} else set()
-        )  # nobody is the champion before the first night
+        # Nobody is the champion before the first night.
+        unmade = {"user_embeddings"} if name in {"stream", "fold"} else set()
         assert nights.writes[name] - {BATCHES.name} == set(stage.writes) - stores - unmade, name
         assert nights.reads[name] <= {*stage.reads, *own}, name
         spared = {"events"} if name == "catalogue" else set()  # read only where the source has no catalogue
