@@ -26,8 +26,8 @@ def bundle(name: str) -> Any:
     return SimpleNamespace(id=name, folder=Path("/bundles") / name)
 
 
-def answering(monkeypatch: pytest.MonkeyPatch, *answers: Any) -> None:
-    """The registry gives these answers in turn, the last one from then on; an exception is raised."""
+def answering(monkeypatch: pytest.MonkeyPatch, *answers: Any) -> list[Any]:
+    """The registry gives these answers in turn, the last one from then on; an exception is raised. What is left."""
     left = list(answers)
 
     def champion(_: Settings) -> Any:
@@ -38,6 +38,7 @@ def answering(monkeypatch: pytest.MonkeyPatch, *answers: Any) -> None:
 
     monkeypatch.setattr(stream, "champion", champion)
     monkeypatch.setattr(stream, "embed_users", lambda rows, path, name: (rows, path, name))
+    return left
 
 
 def often(settings: Settings, **more: object) -> Settings:
@@ -61,11 +62,13 @@ def test_a_batch_gets_vectors_of_the_champion_and_none_without_one(monkeypatch: 
 
 @pytest.mark.parametrize("error", [RegistryError("no answer"), BundleError("harmed")])
 def test_the_one_of_before_stays_until_a_sound_one_follows(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
-    answering(monkeypatch, bundle("a"), error, error, bundle("b"))
+    left = answering(monkeypatch, bundle("a"), error)
     with following(often(Settings())) as found:
         assert found is not None
         assert found.bundle is not None
+        until(lambda: left == [error])
         assert found.bundle.id == "a"
+        left[:] = [error, bundle("b")]
         until(lambda: found.bundle is not None and found.bundle.id == "b")
 
 
