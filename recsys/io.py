@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 
@@ -18,7 +17,6 @@ from delta.tables import DeltaTable
 from pyspark.sql import Column as SparkColumn
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.util import inheritable_thread_target
 
 from recsys.commit import VERSION as VERSION
 from recsys.commit import Accounting as Accounting
@@ -27,6 +25,7 @@ from recsys.deltalog import commit_info, newest_version, snapshot
 from recsys.errors import NoDataError
 from recsys.pins import Known, Newest, Pin, known_at, told
 from recsys.tables import ALL, BATCHES, Table
+from recsys.together import together
 
 # A checkpoint of a table's log costs as much as several small commits, and Delta would write one every tenth.
 CHECKPOINT_EVERY = 100
@@ -93,10 +92,9 @@ class Warehouse:
 
     def write_all(self, tables: Mapping[Table, DataFrame], commit: Commit) -> dict[str, int]:
         """Append to several tables at once and return their versions by name: most of a small write is waiting."""
-        target = inheritable_thread_target(self.spark)(self.write)
-        with ThreadPoolExecutor(len(tables)) as pool:
-            begun = {table.name: pool.submit(target, table, rows, commit) for table, rows in tables.items()}
-        return {name: int(write.result()) for name, write in begun.items()}
+        with together(self.spark) as calls:
+            begun = {table.name: calls.begin(self.write, table, rows, commit) for table, rows in tables.items()}
+        return {name: write.result() for name, write in begun.items()}
 
     def rows(self, table: Table, commit: Commit) -> DataFrame:
         """What the commit wrote into a `newest wins` table, whether its batch has ended or not."""

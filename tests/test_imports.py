@@ -29,6 +29,7 @@ FOUNDATIONS: tuple[str, ...] = (
     "commit",
     "deltalog",
     "rewrite",
+    "together",
     "io",
     "past",
     "arrivals",

@@ -25,6 +25,7 @@ from recsys.features.stored import kept, stored_table
 from recsys.io import Commit, View, Warehouse
 from recsys.log import event
 from recsys.tables import COVERAGE, EVENTS, ITEM_FEATURES, ITEMS, Table
+from recsys.together import together
 
 CHUNK = 2  # whole days computed and committed at once
 PARTS = 8  # of a whole day that is written beside patches
@@ -90,12 +91,13 @@ def _write(view: View, settings: Settings, chunk: Sequence[Day]) -> None:
     if only is not None:  # else each task writes a file into each day
         whole = F.col("day").isin([one.day for one in chunk if not patched(one)])
         stamped = stamped.repartition("day", F.when(whole, F.pmod(F.hash("item_id"), F.lit(PARTS))))
-    version = warehouse.write(table, stamped, commit, replace=_left(warehouse, table, commit))
     covered = _coverage(view, chunk, totals, commit, [f.name for f in shares_of(features)])
-    seen = warehouse.write(
-        COVERAGE, covered, commit, replace=_left(warehouse, COVERAGE, commit, f"`table` = '{ITEM_FEATURES.name}'")
-    )
-    warehouse.finish(commit, {ITEM_FEATURES.name: version, COVERAGE.name: seen}, started)
+    own = f"`table` = '{ITEM_FEATURES.name}'"
+    with together(warehouse.spark) as calls:
+        written = calls.begin(warehouse.write, table, stamped, commit, replace=_left(warehouse, table, commit))
+        seen = calls.begin(warehouse.write, COVERAGE, covered, commit, replace=_left(warehouse, COVERAGE, commit, own))
+    versions = {ITEM_FEATURES.name: written.result(), COVERAGE.name: seen.result()}
+    warehouse.finish(commit, versions, started)
     _tidy(warehouse, table, commit, [one.day for one in chunk if one.before and not patched(one)])
 
 

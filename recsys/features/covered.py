@@ -17,6 +17,7 @@ from recsys.features.feature import Feature
 from recsys.features.item_feature import lifelong, reach
 from recsys.io import View
 from recsys.tables import COVERAGE, EVENTS, ITEM_FEATURES, ITEMS
+from recsys.together import together
 
 LAYOUT = 2  # raise it when `item_features` keeps the same features in another way: all days are wanted again
 PATCHES = 16  # of a day, before it is computed whole again: each is a file more
@@ -66,9 +67,13 @@ def wanted(view: View, settings: FeatureSettings, days: Sequence[date]) -> list[
 
     Other events, prices or definitions. `events` only grows, so the numbers of its rows tell whether it has changed.
     """
-    features, covered = item_features_of(settings), _covered(view, days)
+    features = item_features_of(settings)
+    with together(view.warehouse.spark) as calls:
+        before = calls.begin(_covered, view, days)
+        now_there = calls.begin(rows_by_day, view, EVENTS, "event_date")
+        rests = calls.begin(_bases, view.read(ITEMS), days, features)
+    covered, counts, bases = before.result(), now_there.result(), rests.result()
     latest = rests_on(days[-1], features, {}).begin
-    counts, bases = rows_by_day(view, EVENTS, "event_date"), _bases(view.read(ITEMS), days, features)
     came: dict[int, Came | None] = {}
     found = []
     for day in days:

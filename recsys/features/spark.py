@@ -50,16 +50,14 @@ def item_features(
     features = features or item_features_of(settings.features)
     rows = cells_.cells(history, features)
     asked = F.broadcast(hours.agg(F.array_sort(F.collect_set("hour")).alias("hours")))
-    near = F.when(cells_.inside(F.array_min("hours"), reach(features)), F.struct("cell", "behaviour", *cells_.SUMS))
+    near = F.when(cells_.inside(F.col("begin"), reach(features)), F.struct("cell", "behaviour", *cells_.SUMS))
     lists = [F.array_sort(F.collect_list(near))]
     lists = [cells_.older(reach(features), settings), *lists] if lifelong(features) else lists
-    tiles = (
-        rows.crossJoin(asked)
-        .where(F.col("cell") < F.array_max("hours"))
-        .groupBy("item_id")
-        .agg(F.date_trunc("hour", F.min("cell")).alias("first"), F.concat(*lists).alias("tiles"))
+    own = _bounded(rows, hours, only)
+    tiles = own.groupBy("item_id").agg(
+        F.date_trunc("hour", F.min("cell")).alias("first"), F.concat(*lists).alias("tiles")
     )
-    joined = tiles.join(_spans(items), "item_id", "full_outer").crossJoin(asked)
+    joined = tiles.join(_spans(items), "item_id", "full_outer" if whole_catalogue else "left").crossJoin(asked)
     joined = joined if only is None else _narrowed(joined, hours, only)
     if shares_of(features):
         joined = joined.crossJoin(F.broadcast(cells_.everyone(rows, hours, features, settings)))
@@ -68,7 +66,7 @@ def item_features(
     found = joined.mapInArrow(task, item_rows(computed).ddl)
     if computed == features:
         return found
-    users = cells_.distinct_users(rows, asked, features, settings).withColumn("counted", F.lit(True))
+    users = cells_.distinct_users(own, asked, features, settings).withColumn("counted", F.lit(True))
     lacking = [f.name for f in features if f not in computed]
     counts = {name: F.when(F.col("counted").isNull(), 0).otherwise(F.col(name)) for name in lacking}
     return found.join(users, ["item_id", "hour"], "left").withColumns(counts).select(*item_rows(features).names)
@@ -79,14 +77,31 @@ def _spans(items: DataFrame) -> DataFrame:
     return priced(items).groupBy("item_id").agg(F.array_sort(F.collect_list(span)).alias("spans"))
 
 
+def _bounded(rows: DataFrame, hours: DataFrame, only: DataFrame | None) -> DataFrame:
+    """Each cell that lies before an hour its item is computed at, with the first and last (or later) of these hours.
+
+    Of most items a patch computes one day: without its own bounds, each would drag the cells of all days along.
+    """
+    whole = hours.where("whole") if only is not None else hours
+    ends = F.broadcast(whole.agg(F.min("hour").alias("begin"), F.max("hour").alias("end")))
+    bounded = rows.crossJoin(ends)
+    if only is not None:
+        days = only.groupBy("item_id").agg(F.min("day").alias("first_day"), F.max("day").alias("last_day"))
+        begin = F.least("begin", F.col("first_day").cast("timestamp"))
+        end = F.greatest("end", F.date_add("last_day", 1).cast("timestamp"))
+        bounded = bounded.join(days, "item_id", "left").withColumns({"begin": begin, "end": end})
+    return bounded.where(F.col("cell") < F.col("end"))
+
+
 def _narrowed(joined: DataFrame, hours: DataFrame, only: DataFrame) -> DataFrame:
     """Each item with its own `hours`; items without any are left out."""
-    whole = hours.agg(F.collect_set(F.when(F.col("whole"), F.col("hour"))).alias("whole"))
+    whole = hours.agg(F.array_sort(F.collect_set(F.when(F.col("whole"), F.col("hour")))).alias("whole"))
     days = only.groupBy("item_id").agg(F.collect_set("day").alias("days"))
     own = joined.join(days, "item_id", "left").crossJoin(F.broadcast(whole))
-    mine = F.coalesce("days", F.array().cast("array<date>"))
-    wanted = F.filter("hours", lambda h: F.array_contains("whole", h) | F.array_contains(mine, F.to_date(h)))
-    return own.withColumn("hours", wanted).where(F.size("hours") > 0).drop("days", "whole")
+    # Spark filters arrays slowly, and most items are not among `only`.
+    wanted = F.filter("hours", lambda h: F.array_contains("whole", h) | F.array_contains("days", F.to_date(h)))
+    mine = own.withColumn("hours", F.when(F.col("days").isNull(), F.col("whole")).otherwise(wanted))
+    return mine.where((F.size("whole") > 0) | F.col("days").isNotNull()).drop("days", "whole")
 
 
 def _item_rows(settings: Settings, features: tuple[Feature, ...], whole: bool, batches: Batches) -> Batches:

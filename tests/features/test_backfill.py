@@ -33,6 +33,7 @@ DAY, HOUR = 86_400 * S, 3600 * S
 SETTINGS = Settings()
 LATELY, EVER = ItemFeature(operation="count", window="20d"), ItemFeature(operation="count")
 OWN = Settings(features=FeatureSettings(item=(LATELY, EVER)))
+VISITORS = ItemFeature(operation="distinct_users", window="2d")
 PRICES = {"a": 250, "b": None, "ü": 40}
 
 
@@ -200,6 +201,29 @@ def test_days_of_other_features_are_computed_again_from_all_that_these_reach(war
     assert run(warehouse, days(1), settings=OWN) == [[0]]
     assert written(warehouse) == {0: {1: {"a", "b"}, 2: {"b"}}}
     assert {row[name_of(EVER)] for (item, _), row in rows(warehouse, OWN).items() if item == "b"} == {2}
+
+
+@pytest.mark.parametrize("item", [(VISITORS,), (VISITORS, EVER)])
+def test_a_day_that_is_patched_beside_a_whole_one_counts_what_the_day_alone_would(
+    warehouse: Warehouse, item: tuple[ItemFeature, ...]
+) -> None:
+    settings = Settings(features=FeatureSettings(item=item))
+    visits = [event(f"v{n}", START - 8 * DAY + n * 7 * HOUR, "ab"[n % 2]) for n in range(40)]
+    append_events(warehouse, [replace(visit, user=f"u{n % 3}") for n, visit in enumerate(visits)], 0)
+    assert run(warehouse, days(3), settings=settings) == [[0, 1], [2]]
+    late = [replace(event("late", START + 5 * HOUR), user="late"), replace(event("new", START + 3 * DAY), user="new")]
+    append_events(warehouse, late, 1)
+    assert run(warehouse, days(4), settings=settings) == [[0, 1, 2, 3]]
+    patched = {day: batches[2] for day, batches in written(warehouse).items()}
+    assert patched == {0: {"a"}, 1: {"a"}, 2: {"a"}, 3: {"a", "b"}}
+    found, every = rows(warehouse, settings), [replace(v, user=f"u{n % 3}") for n, v in enumerate(visits)] + late
+    for feature in item:
+        assert {key: row[name_of(feature)] for key, row in found.items()} == {
+            (name, at): declared([e for e in every if e.item == name], at, feature, crowd_of(every))
+            for name in "ab"
+            for at in (START + hour * HOUR for hour in range(4 * 24))
+            if there(every, name, at, item)
+        }
 
 
 def test_a_price_that_becomes_known_makes_the_days_from_then_on_wanted_again(warehouse: Warehouse) -> None:
