@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -194,7 +196,7 @@ def main(
     arguments(parser)
     asked = parser.parse_args(argv)
     try:
-        with PeakMemory() as memory:
+        with _cleared_on_sigterm(), PeakMemory() as memory:
             run = Run(name, memory, seed=asked.seed, threads=threads, record=not (asked.no_record or asked.quick))
             measure(run, asked)
             path = run.write()
@@ -207,3 +209,13 @@ def main(
     if path:
         print(f"{name}: {len(run.figures)} lines appended to {path.relative_to(ROOT)}")
     return 0
+
+
+@contextmanager
+def _cleared_on_sigterm() -> Iterator[None]:
+    """SIGTERM becomes SystemExit, so that processes and folders that the run has made go as after an error."""
+    before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import signal
 import subprocess
 from pathlib import Path
 
@@ -178,6 +180,21 @@ def test_other_missing_data_is_a_failure(here: Path) -> None:
         raise NoDataError("nothing")
 
     assert main("x", "about", empty, argv=[]) == 3
+
+
+def test_sigterm_ends_a_run_as_an_error_would(here: Path) -> None:
+    cleared, before = list[str](), signal.getsignal(signal.SIGTERM)
+
+    def ended(run: Run, asked: argparse.Namespace) -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        finally:
+            cleared.append("what it started")
+
+    with pytest.raises(SystemExit) as found:
+        main("x", "about", ended, argv=[])
+    assert (found.value.code, cleared) == (143, ["what it started"])
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_a_median_needs_three() -> None:
