@@ -40,13 +40,10 @@ def rows(spark: SparkSession, seed: int) -> DataFrame:
 
 
 def counted(spark: SparkSession, history: DataFrame) -> dict[str, tuple[int | None, ...]]:
-    from pyspark.sql import functions as F
-
     from recsys.features.cells import cells, distinct_users
 
     asked = spark.createDataFrame([([HOUR],)], "hours array<timestamp>")
-    ends = {"begin": F.lit(HOUR), "end": F.lit(HOUR)}
-    found = distinct_users(cells(history, FEATURES).withColumns(ends), asked, FEATURES, SETTINGS)
+    found = distinct_users(cells(history, FEATURES), asked, FEATURES, SETTINGS)
     return {row["item_id"]: (row[NAMES[0]], row[NAMES[1]]) for row in found.collect()}
 
 
