@@ -28,6 +28,7 @@ from recsys.tables import COVERAGE, EVENTS, ITEM_FEATURES, ITEMS, Table
 from recsys.together import together
 
 CHUNK = 2  # whole days computed and committed at once
+PARTS = 8  # of a whole day that is written beside patches
 SPAN = 10  # days from a chunk's first to its last: they share one read of their events
 JOB = "backfill"
 log = logging.getLogger(__name__)
@@ -78,33 +79,22 @@ def _touched(days: Sequence[Day]) -> DataFrame | None:
     return reduce(DataFrame.unionByName, frames) if frames else None
 
 
-def _rows(view: View, settings: Settings, chunk: Sequence[Day]) -> DataFrame:
-    """The rows to write: of each whole day all, of each other those of the items that what came concerns."""
-    events, items, features = view.read(EVENTS), view.read(ITEMS), item_features_of(settings.features)
-    whole = [one for one in chunk if not patched(one)]
-    parts = []
-    if whole:
-        past, hours = history(events, *_ends(whole), features), _hours(view, whole)
-        parts.append(item_features(past, items, hours, settings, features=kept(features)))
-    if (only := _touched(chunk)) is not None:
-        days = [one for one in chunk if patched(one)]
-        own = events.join(F.broadcast(only.select("item_id").distinct()), "item_id", "left_semi")
-        past, hours = history(own, *_ends(days), features), _hours(view, days)
-        patches = item_features(past, items, hours, settings, features=kept(features), only=only)
-        parts.append(patches.repartition("day"))  # else each task writes a file into each day
-    return reduce(DataFrame.unionByName, parts)
-
-
 def _write(view: View, settings: Settings, chunk: Sequence[Day]) -> None:
     started, warehouse, features = datetime.now(timezone.utc), view.warehouse, item_features_of(settings.features)
-    past = history(view.read(EVENTS), *_ends(chunk), features)
-    totals = everyone(in_total(past, features), _hours(view, chunk), features, settings)
+    asked = [(_hour(one.day, h), not patched(one)) for one in chunk for h in range(24)]
+    hours = warehouse.spark.createDataFrame(asked, "hour timestamp, whole boolean")
+    past, only = history(view.read(EVENTS), asked[0][0], asked[-1][0], features), _touched(chunk)
+    rows = item_features(past, view.read(ITEMS), hours, settings, features=kept(features), only=only)
+    totals = everyone(in_total(past, features), hours, features, settings)
     commit, table = warehouse.next_batch(JOB), stored_table(settings.features)
-    rows = commit.stamp(_rows(view, settings, chunk))
+    stamped = commit.stamp(rows)
+    if only is not None:  # else each task writes a file into each day
+        whole = F.col("day").isin([one.day for one in chunk if not patched(one)])
+        stamped = stamped.repartition("day", F.when(whole, F.pmod(F.hash("item_id"), F.lit(PARTS))))
     covered = _coverage(view, chunk, totals, commit, [f.name for f in shares_of(features)])
     own = f"`table` = '{ITEM_FEATURES.name}'"
     with together(warehouse.spark) as calls:
-        written = calls.begin(warehouse.write, table, rows, commit, replace=_left(warehouse, table, commit))
+        written = calls.begin(warehouse.write, table, stamped, commit, replace=_left(warehouse, table, commit))
         seen = calls.begin(warehouse.write, COVERAGE, covered, commit, replace=_left(warehouse, COVERAGE, commit, own))
     versions = {ITEM_FEATURES.name: written.result(), COVERAGE.name: seen.result()}
     warehouse.finish(commit, versions, started)
@@ -127,16 +117,6 @@ def _tidy(warehouse: Warehouse, table: Table, commit: Commit, days: Sequence[dat
         names = ", ".join(f"'{day}'" for day in days)
         none = warehouse.rows(table, commit).limit(0)
         warehouse.write(table, none, commit, replace=f"day IN ({names}) AND batch < {commit.batch}")
-
-
-def _ends(days: Sequence[Day]) -> tuple[datetime, datetime]:
-    """The first hour of the first of the ascending days and the last hour of the last."""
-    return _hour(days[0].day, 0), _hour(days[-1].day, 23)
-
-
-def _hours(view: View, days: Sequence[Day]) -> DataFrame:
-    asked = [(_hour(one.day, hour),) for one in days for hour in range(24)]
-    return view.warehouse.spark.createDataFrame(asked, "hour timestamp")
 
 
 def _hour(day: date, hour: int) -> datetime:

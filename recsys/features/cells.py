@@ -107,13 +107,19 @@ def everyone(rows: DataFrame, hours: DataFrame, features: Sequence[Feature], set
 def distinct_users(rows: DataFrame, asked: DataFrame, features: Sequence[Feature], settings: Settings) -> DataFrame:
     """Of each (item_id, hour) with an event in reach: the features of distinct users. `asked` has one row: `hours`.
 
+    Of these a row of `rows` counts for those between its `begin` and its `end`.
+
     NULL: some tile in the window was written without a sketch. A sketch that is merged with itself forgets the order
     in which its users came, so equal sets of users give equal numbers, however they were cut into batches and tiles.
     """
     wanted = [f for f in features if f.operation == DISTINCT]
     width = max(microseconds(f.window) for f in wanted)
-    near = F.filter("hours", lambda hour: (hour > F.col("cell")) & inside(hour, width))
-    points = rows.crossJoin(asked).select("item_id", "behaviour", "cell", USERS, F.explode(near).alias("hour"))
+
+    def near(hour: Column) -> Column:
+        return (hour > F.col("cell")) & inside(hour, width) & hour.between(F.col("begin"), F.col("end"))
+
+    here = F.explode(F.filter("hours", near)).alias("hour")
+    points = rows.crossJoin(asked).select("item_id", "behaviour", "cell", USERS, here)
     return points.groupBy("item_id", "hour").agg(*(_users(f, settings).alias(f.name) for f in wanted))
 
 

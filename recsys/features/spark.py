@@ -43,8 +43,8 @@ def item_features(
 
     `history` is `events` or `item_tiles` (partial rows are summed), `items` the catalogue; `features` default to all of
     the settings. A pair gets a row if the item has an event in the longest window before the hour or, with
-    `whole_catalogue`, is in the catalogue at the hour; with `only` (columns item_id, day) if besides the hour lies on
-    one of the UTC days that the item has there.
+    `whole_catalogue`, is in the catalogue at the hour. With `only` (columns item_id, day), hours whose column `whole`
+    is false are computed of its items alone, on its UTC days.
     A worker holds its items' cells from that window before the first hour to the last, and POINTS results.
     """
     features = features or item_features_of(settings.features)
@@ -53,11 +53,12 @@ def item_features(
     near = F.when(cells_.inside(F.col("begin"), reach(features)), F.struct("cell", "behaviour", *cells_.SUMS))
     lists = [F.array_sort(F.collect_list(near))]
     lists = [cells_.older(reach(features), settings), *lists] if lifelong(features) else lists
-    ends = F.broadcast(hours.agg(F.min("hour").alias("begin"), F.max("hour").alias("end")))
-    earlier = rows.crossJoin(ends).where("cell < end").groupBy("item_id")
-    tiles = earlier.agg(F.date_trunc("hour", F.min("cell")).alias("first"), F.concat(*lists).alias("tiles"))
+    own = _bounded(rows, hours, only)
+    tiles = own.groupBy("item_id").agg(
+        F.date_trunc("hour", F.min("cell")).alias("first"), F.concat(*lists).alias("tiles")
+    )
     joined = tiles.join(_spans(items), "item_id", "full_outer" if whole_catalogue else "left").crossJoin(asked)
-    joined = joined if only is None else _narrowed(joined, only)
+    joined = joined if only is None else _narrowed(joined, hours, only)
     if shares_of(features):
         joined = joined.crossJoin(F.broadcast(cells_.everyone(rows, hours, features, settings)))
     task = partial(_item_rows, settings, features, whole_catalogue)
@@ -65,7 +66,7 @@ def item_features(
     found = joined.mapInArrow(task, item_rows(computed).ddl)
     if computed == features:
         return found
-    users = cells_.distinct_users(rows, asked, features, settings).withColumn("counted", F.lit(True))
+    users = cells_.distinct_users(own, asked, features, settings).withColumn("counted", F.lit(True))
     lacking = [f.name for f in features if f not in computed]
     counts = {name: F.when(F.col("counted").isNull(), 0).otherwise(F.col(name)) for name in lacking}
     return found.join(users, ["item_id", "hour"], "left").withColumns(counts).select(*item_rows(features).names)
@@ -76,11 +77,31 @@ def _spans(items: DataFrame) -> DataFrame:
     return priced(items).groupBy("item_id").agg(F.array_sort(F.collect_list(span)).alias("spans"))
 
 
-def _narrowed(joined: DataFrame, only: DataFrame) -> DataFrame:
-    """The items of `only` with those of the `hours` that are theirs."""
+def _bounded(rows: DataFrame, hours: DataFrame, only: DataFrame | None) -> DataFrame:
+    """Each cell that lies before an hour its item is computed at, with the first and last (or later) of these hours.
+
+    Of most items a patch computes one day: without its own bounds, each would drag the cells of all days along.
+    """
+    whole = hours.where("whole") if only is not None else hours
+    ends = F.broadcast(whole.agg(F.min("hour").alias("begin"), F.max("hour").alias("end")))
+    bounded = rows.crossJoin(ends)
+    if only is not None:
+        days = only.groupBy("item_id").agg(F.min("day").alias("first_day"), F.max("day").alias("last_day"))
+        begin = F.least("begin", F.col("first_day").cast("timestamp"))
+        end = F.greatest("end", F.date_add("last_day", 1).cast("timestamp"))
+        bounded = bounded.join(days, "item_id", "left").withColumns({"begin": begin, "end": end})
+    return bounded.where(F.col("cell") < F.col("end"))
+
+
+def _narrowed(joined: DataFrame, hours: DataFrame, only: DataFrame) -> DataFrame:
+    """Each item with its own `hours`; items without any are left out."""
+    whole = hours.agg(F.array_sort(F.collect_set(F.when(F.col("whole"), F.col("hour")))).alias("whole"))
     days = only.groupBy("item_id").agg(F.collect_set("day").alias("days"))
-    own = F.filter("hours", lambda hour: F.array_contains("days", F.to_date(hour)))
-    return joined.join(days, "item_id").withColumn("hours", own).drop("days")
+    own = joined.join(days, "item_id", "left").crossJoin(F.broadcast(whole))
+    # Spark filters arrays slowly, and most items are not among `only`.
+    wanted = F.filter("hours", lambda h: F.array_contains("whole", h) | F.array_contains("days", F.to_date(h)))
+    mine = own.withColumn("hours", F.when(F.col("days").isNull(), F.col("whole")).otherwise(wanted))
+    return mine.where((F.size("whole") > 0) | F.col("days").isNotNull()).drop("days", "whole")
 
 
 def _item_rows(settings: Settings, features: tuple[Feature, ...], whole: bool, batches: Batches) -> Batches:

@@ -40,10 +40,13 @@ def rows(spark: SparkSession, seed: int) -> DataFrame:
 
 
 def counted(spark: SparkSession, history: DataFrame) -> dict[str, tuple[int | None, ...]]:
+    from pyspark.sql import functions as F
+
     from recsys.features.cells import cells, distinct_users
 
     asked = spark.createDataFrame([([HOUR],)], "hours array<timestamp>")
-    found = distinct_users(cells(history, FEATURES), asked, FEATURES, SETTINGS)
+    ends = {"begin": F.lit(HOUR), "end": F.lit(HOUR)}
+    found = distinct_users(cells(history, FEATURES).withColumns(ends), asked, FEATURES, SETTINGS)
     return {row["item_id"]: (row[NAMES[0]], row[NAMES[1]]) for row in found.collect()}
 
 
