@@ -6,6 +6,7 @@ import threading
 import time
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from recsys.config import FeatureSettings, FoldSettings, Settings
 from recsys.tables import BATCHES, EVENTS, ITEM_TILES, USER_PROFILES, tiles_table
 from tests.features.oracle import Event
 from tests.features.shop import append_events
+from tests.features.test_rebuild import killed
 from tests.features.test_stream import ALL_FILES, K, Shop, check, log
 
 if TYPE_CHECKING:
@@ -55,10 +57,6 @@ def shop(spark: SparkSession, tmp_path: Path) -> Folded:
     return Folded(Warehouse(spark, settings.warehouse), settings.model_copy(update={"stream": stream}))
 
 
-def killed(*args: Any, **kwargs: Any) -> None:
-    raise KeyError("killed")
-
-
 def third(events: list[Event], number: int) -> list[Event]:
     return events[25 * number : 25 * (number + 1)]
 
@@ -84,15 +82,15 @@ def test_a_batch_that_lands_while_the_fold_writes_is_kept(shop: Folded, monkeypa
     from recsys import fold
     from recsys.io import newest
 
-    events, begun = log(6, 75), threading.Event()
-    shop.batch(third(events, 0), 0)
-    shop.batch(third(events, 1), 1)
+    events, begun, ended = log(6, 75), threading.Event(), Path(f"{shop.settings.checkpoints}-ended")
+    for number in range(2):
+        shop.batch(third(events, number), number)
     append_events(shop.warehouse, third(events, 2), 2)
 
     def slow(rows: DataFrame, key: tuple[str, ...]) -> DataFrame:
         found = newest(rows, key)
         begun.set()
-        return found.coalesce(1).mapInArrow(_slowly, found.schema)
+        return found.coalesce(1).mapInArrow(partial(_held, ended), found.schema)
 
     monkeypatch.setattr(fold, "newest", slow)
     running = threading.Thread(target=shop.fold)
@@ -100,17 +98,19 @@ def test_a_batch_that_lands_while_the_fold_writes_is_kept(shop: Folded, monkeypa
     assert begun.wait(60)
     shop.run()
     landed = shop.version()
+    ended.touch()
     running.join()
     assert shop.version() == landed + 1  # the fold ended later, and Delta let both commit
     check(shop, events)
-    ended = [user for user, batch in shop.versions() if batch < 2]
-    assert len(ended) == len(set(ended)) < len(shop.versions())  # one row a user, and the rows of the batch that landed
+    folded = [user for user, batch in shop.versions() if batch < 2]
+    assert len(folded) == len(set(folded)) < len(shop.versions())  # one row a user, and the batch that landed
 
 
-def _slowly(batches: Iterator[Any]) -> Iterator[Any]:
-    for batch in batches:
-        time.sleep(8)  # the other batch takes about one second
-        yield batch
+def _held(until: Path, batches: Iterator[Any]) -> Iterator[Any]:
+    ends = time.monotonic() + 100
+    while not until.exists() and time.monotonic() < ends:
+        time.sleep(0.05)
+    yield from batches
 
 
 def test_rows_of_a_batch_that_was_killed_wait_for_its_replay(shop: Folded, monkeypatch: pytest.MonkeyPatch) -> None:

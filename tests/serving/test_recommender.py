@@ -70,6 +70,7 @@ def test_the_alias_moves_while_requests_are_answered(
             threads = [threading.Thread(target=ask, args=(port,)) for _ in range(2)]
             for thread in threads:
                 thread.start()
+            wait(lambda: bool(found))
             point(served, second)
             assert enough.wait(60), recommender.reload_fault
             done.set()
