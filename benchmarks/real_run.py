@@ -18,7 +18,7 @@ from recsys.demo import SIMULATE
 from recsys.errors import RecsysError
 from recsys.monitor.measure import RECOMMENDER
 from recsys.monitor.oracle import ORACLE
-from recsys.monitor.spark import FROZEN, ROLLING
+from recsys.monitor.spark import EVER, FROZEN, ROLLING, WEEK
 
 SOURCES = (SIMULATE, "globo_clicks", "ml_latest_small", "trivago", "uci_online_retail")
 COUNTS = {"in": "rows_in", "accepted": "accepted", "duplicate": "duplicate", "rejected": "rejected"}
@@ -96,8 +96,8 @@ def quality(found: Sequence[Mapping[str, Any]], mode: str, peer: str, rows: int,
     for metric in METRICS:
         ours = by[RECOMMENDER, metric]
         paired = {"low": ours["difference_low"], "high": ours["difference_high"]}
-        for other in (peer, ORACLE):
-            if (other, metric) not in by:  # only the simulated shop has an oracle
+        for other in (peer, WEEK, EVER, ORACLE):
+            if (other, metric) not in by:  # of one mode alone; only the simulated shop has an oracle
                 continue
             theirs = by[other, metric]["value"]
             yield Figure(

@@ -28,7 +28,9 @@ from recsys.ranking.spark import targets
 from recsys.tables import RECENT_FIELDS, RECENT_TYPE
 from recsys.topn.spark import ModelPaths, load_models
 
-FROZEN, ROLLING, WEEK = "popularity", "rolling popularity", "popularity of 7 days"
+FROZEN, ROLLING = "popularity", "rolling popularity"
+WEEK, EVER = "popularity of 7 days", "popularity of all days"
+ALL_DAYS = timedelta(days=36_500)  # before a moment: further back than events are accepted from
 PARTIAL = (
     "model string, slice string, metric string, totals array<double>, counts array<double>, users array<bigint>, "
     "items array<string>, catalogue bigint"
@@ -49,14 +51,15 @@ def evaluate_frozen(
     A test user has a target behaviour with an item on the business day `day`; the truth is all such items that the
     user's history lacks. History, popularity and the snapshot at `paths` end before the day. `events` are of
     tables.EVENTS and reach back as far as histories should. `others` adds models: name -> (user_id, items
-    array<string>, best first). Baselines: popularity of evaluate.window_hours (compared with) and of 7 days.
-    At most evaluate.users users, drawn by seed. No rows where the day has no test user.
+    array<string>, best first). Baselines: popularity of evaluate.window_hours (compared with), of 7 days and of all
+    days before. At most evaluate.users users, drawn by seed. No rows where the day has no test user.
     """
     first = start_of(day, settings.timezone)
     window = timedelta(hours=settings.evaluate.window_hours)
     pools = {
         FROZEN: popularity_lists(events, [first], window, settings),
         WEEK: popularity_lists(events, [first], timedelta(days=7), settings),
+        EVER: popularity_lists(events, [first], ALL_DAYS, settings),
     }
     requests = frozen_requests(events, day, settings)
     return _evaluate(requests, pools, [(first, paths)], settings, FROZEN, others or {}, ahead=True)

@@ -56,10 +56,11 @@ def test_quality_stands_beside_the_popularity_of_its_mode() -> None:
     assert first[3].more["low"] is None
 
 
-def test_an_oracle_is_one_more_peer_without_an_interval() -> None:
-    known = [*rows("popularity"), row("oracle", "ndcg@10", 0.6)]
+@pytest.mark.parametrize("peer", ["oracle", "popularity of 7 days", "popularity of all days"])
+def test_another_model_is_one_more_peer_without_an_interval(peer: str) -> None:
+    known = [*rows("popularity"), row(peer, "ndcg@10", 0.6)]
     found = figures({**SUMMARY, "metrics": {"frozen": known, "streaming": []}}, 4.0, 60.0)
-    (line,) = (f for f in found if f.peer == "oracle")
+    (line,) = (f for f in found if f.peer == peer)
     assert (line.metric, line.value, line.peer_value) == ("ndcg@10", 0.3, 0.6)
     assert line.ratio == pytest.approx(0.5)
     assert line.more == {"mode": "frozen", "users": 53}

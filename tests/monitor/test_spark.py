@@ -12,6 +12,7 @@ import pytest
 from recsys.config import EvaluateSettings, FeatureSettings, Settings, TopNSettings
 from recsys.errors import NoDataError
 from recsys.monitor.spark import (
+    EVER,
     FROZEN,
     ROLLING,
     WEEK,
@@ -93,7 +94,7 @@ def test_frozen_mode_equals_plain_python(spark: SparkSession, events: DataFrame,
     truth = {user: left for user, items in truth.items() if (left := items - history(user, START))}
     known = spark.createDataFrame([(u, sorted(t)) for u, t in truth.items()], "user_id string, items array<string>")
     found = table(evaluate_frozen(events, DAY, paths, SETTINGS, {"truth": known}))
-    for name, window in ((FROZEN, timedelta(hours=24)), (WEEK, timedelta(days=7))):
+    for name, window in ((FROZEN, timedelta(hours=24)), (WEEK, timedelta(days=7)), (EVER, timedelta(days=9999))):
         ranking = popular(START, window)
         recalls = [len(t & set(offered(ranking, history(u, START)))) / len(t) for u, t in truth.items()]
         row = found[name, "all", "recall@20"]
